@@ -1,0 +1,114 @@
+"""
+Events: what a person is to be told later.
+
+An event holds whom to tell and everything its screen needs, so that telling it says what was true
+when it happened. It is stored in the same transaction as the fact it tells.
+"""
+
+from attrs import frozen
+
+from kiebot.core.media import Attachment, MediaKind
+from kiebot.core.money import Money
+from kiebot.core.tasks import FailReason, Result
+from kiebot.core.topups import TopUpId
+from kiebot.core.users import UserId
+from kiebot.core.wallet import JobId
+
+
+@frozen(kw_only=True)
+class JobSucceeded:
+    """The result is here and the price was charged. `summary` is the prompt, if there is one."""
+
+    user_id: UserId
+    job_id: JobId
+    model_id: str
+    title: str
+    output: MediaKind
+    summary: str
+    price: Money
+    result: Result
+
+
+@frozen(kw_only=True)
+class JobFailed:
+    """No result will come and the price was released."""
+
+    user_id: UserId
+    job_id: JobId
+    model_id: str
+    title: str
+    price: Money
+    reason: FailReason
+    param: str | None = None
+
+
+@frozen(kw_only=True)
+class JobRefunded:
+    """The operator gave the price back."""
+
+    user_id: UserId
+    job_id: JobId
+    title: str
+    price: Money
+    why: str
+
+
+@frozen(kw_only=True)
+class TopUpToReview:
+    """For an administrator: a receipt is here. `seen_in` is another top-up with the same file."""
+
+    user_id: UserId
+    topup_id: TopUpId
+    amount: Money
+    person_id: UserId
+    person_name: str
+    receipt: tuple[Attachment, ...]
+    seen_in: TopUpId | None = None
+
+
+@frozen(kw_only=True)
+class TopUpApproved:
+    """The money is in the wallet; `requested` is what the person had named."""
+
+    user_id: UserId
+    topup_id: TopUpId
+    amount: Money
+    requested: Money
+
+
+@frozen(kw_only=True)
+class TopUpRejected:
+    """The money did not come; `why` may be empty."""
+
+    user_id: UserId
+    topup_id: TopUpId
+    amount: Money
+    why: str
+
+
+@frozen(kw_only=True)
+class OperatorAlert:
+    """For an administrator: KIE refuses the operator. `code` is KIE's."""
+
+    user_id: UserId
+    code: int
+    detail: str
+
+
+Event = (
+    JobSucceeded
+    | JobFailed
+    | JobRefunded
+    | TopUpToReview
+    | TopUpApproved
+    | TopUpRejected
+    | OperatorAlert
+)
+
+
+@frozen(kw_only=True)
+class Untold:
+    """An event in the outbox, and its number there."""
+
+    id: int
+    event: Event
