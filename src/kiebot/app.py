@@ -1,0 +1,961 @@
+"""
+Kiebot: one method per use-case.
+
+A use-case loads what it needs, lets a rule of the core decide, and records the rule's `Change`.
+This is the only code that opens a transaction, and none is open while the network is waited for.
+"""
+
+import asyncio
+import contextlib
+import statistics
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TypeVar
+
+from kiebot.core import audit, billing, drafts, holds, jobs, params, pricing, topups
+from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
+from kiebot.core.catalog import Catalog, Model
+from kiebot.core.drafts import Drafted
+from kiebot.core.errors import (
+    AnswerProblem,
+    DuplicateRefError,
+    InsufficientFundsError,
+    InvalidAnswerError,
+    KieNoAnswerError,
+    KieOperatorError,
+    KieRejectedError,
+    KieUnavailableError,
+    MediaError,
+    NotAllowedError,
+    NotFoundError,
+    NotOnSaleError,
+    PriceChangedError,
+    RefusedByStatusError,
+    TooManyJobsError,
+    TopUpClosedError,
+    TopUpCorrectedError,
+)
+from kiebot.core.events import OperatorAlert, Untold
+from kiebot.core.expect import Amount, Expect, Reason, Receipt
+from kiebot.core.jobs import Job, JobStatus
+from kiebot.core.language import Language
+from kiebot.core.media import Attachment
+from kiebot.core.money import Money
+from kiebot.core.params import FilesParam, JsonValue
+from kiebot.core.pricing import Quote
+from kiebot.core.tasks import (
+    FailReason,
+    Failure,
+    TaskFailed,
+    TaskPending,
+    TaskRequest,
+    TaskStatus,
+    TaskSucceeded,
+    deadline,
+)
+from kiebot.core.terms import Terms
+from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
+from kiebot.core.users import User, UserId
+from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet
+from kiebot.ports.kie import InputFile, KieClient
+from kiebot.ports.storage import Lead, Storage, UnitOfWork
+from kiebot.ports.system import Clock, NewId
+
+OpenFile = Callable[[str], AbstractAsyncContextManager[InputFile]]
+"""Reads what a person attached, by its reference."""
+
+ALERT_PAUSE = timedelta(hours=1)
+"""Administrators are told of one cause once in this time."""
+
+
+class Pulse:
+    """Wakes whoever waits for work or news in this process."""
+
+    def __init__(self) -> None:
+        self._next = asyncio.Event()
+
+    def beat(self) -> None:
+        """Something happened."""
+        self._next.set()
+        self._next = asyncio.Event()
+
+    def next(self) -> asyncio.Event:
+        """The event that the next beat sets: take it, look for work, then wait for it."""
+        return self._next
+
+
+class Kiebot:
+    """
+    The shop: what people, programs and operators can have it do.
+
+    What belongs to someone else is not found (NotFoundError). Methods raise the errors of
+    `kiebot.core.errors`; whatever they raise, nothing was stored unless they say so.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        kie: KieClient,
+        catalog: Catalog,
+        terms: Terms,
+        *,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self.catalog = catalog
+        self.terms = terms
+        self.pulse = Pulse()
+        self._storage = storage
+        self._kie = kie
+        self._clock = clock
+        self._new_id = new_id
+
+    # People
+
+    async def greet(self, user_id: UserId, name: str, language: Language) -> User:
+        """
+        Make a person known, with a wallet; again is harmless.
+
+        In a demo database they are given its toy money, once.
+        """
+        at = self._clock()
+        async with self._storage.begin() as uow:
+            user = User(id=user_id, name=name, language=language, created_at=at)
+            await uow.users.add(user)
+            user = await uow.users.get(user_id)
+            grant = self.terms.demo_grant
+            if grant is not None:
+                change = billing.demo_grant(user_id, grant, at)
+                if change.entry and await uow.ledger.by_ref(change.entry.ref) is None:
+                    await record(uow, change)
+        return user
+
+    async def user(self, user_id: UserId) -> User:
+        """Who this is."""
+        async with self._storage.read() as uow:
+            return await uow.users.get(user_id)
+
+    async def speak(self, user_id: UserId, language: Language) -> None:
+        """Choose the person's language."""
+        async with self._storage.begin() as uow:
+            await uow.users.speak(user_id, language)
+
+    async def expected(self, user_id: UserId) -> Expect | None:
+        """What the person's next typed answer is for."""
+        async with self._storage.read() as uow:
+            return await uow.ui_state.get(user_id)
+
+    async def expect(self, user_id: UserId, expect: Expect | None) -> None:
+        """Say what the person's next typed answer is for."""
+        async with self._storage.begin() as uow:
+            await record(uow, Change(expecting=Expecting(user_id=user_id, expect=expect)))
+
+    # What the screens and listings show
+
+    async def wallet(self, user_id: UserId) -> Wallet:
+        """The person's money."""
+        async with self._storage.read() as uow:
+            return await uow.wallets.get(user_id)
+
+    async def ledger(
+        self, user_id: UserId, limit: int, before: int | None = None
+    ) -> Sequence[LedgerEntry]:
+        """The person's movements, newest first; a hold and what settles it are one."""
+        async with self._storage.read() as uow:
+            return await uow.ledger.recent(user_id, limit, before)
+
+    async def jobs(self, user_id: UserId, limit: int, before: JobId | None = None) -> Sequence[Job]:
+        """The person's confirmed jobs, newest first."""
+        async with self._storage.read() as uow:
+            return await uow.jobs.recent(user_id, limit, before)
+
+    async def open_jobs(self, user_id: UserId) -> Sequence[Job]:
+        """What is being made for the person, oldest first."""
+        async with self._storage.read() as uow:
+            return await uow.jobs.open_of(user_id)
+
+    async def job(self, user_id: UserId, job_id: JobId) -> Job:
+        """One job of the person's."""
+        async with self._storage.read() as uow:
+            return _own("job", job_id, user_id, await uow.jobs.get(job_id))
+
+    async def current(self, user_id: UserId, job_id: JobId) -> Job:
+        """The job, or the draft that took its place, or the one that took that one's."""
+        async with self._storage.read() as uow:
+            job = _own("job", job_id, user_id, await uow.jobs.get(job_id))
+            while job.replaced_by is not None:
+                job = await uow.jobs.get(job.replaced_by)
+            return job
+
+    async def draft_of(self, user_id: UserId) -> Job | None:
+        """The draft that the person touched last."""
+        async with self._storage.read() as uow:
+            return await uow.jobs.draft_of(user_id)
+
+    async def usual_time(self, model_id: str) -> timedelta | None:
+        """How long a model usually takes, learned from its last jobs; None while nobody knows."""
+        async with self._storage.read() as uow:
+            seconds = await uow.jobs.times(model_id, 20)
+        return timedelta(seconds=statistics.median(seconds)) if seconds else None
+
+    def model(self, model_id: str) -> Model:
+        """A model that can be bought now; NotFoundError, or NotOnSaleError with the reason."""
+        model = self.catalog.model(model_id)
+        if model.off is not None:
+            raise NotOnSaleError(model.id, model.off)
+        return model
+
+    # From a model to an offer
+
+    def quote(self, model_id: str, answers: Mapping[str, JsonValue]) -> Quote:
+        """
+        What these answers cost, once the model's defaults are filled in.
+
+        Raises:
+            InvalidAnswerError: An answer is missing or wrong.
+            PriceMissingError: No row of the price table fits.
+        """
+        model = self.model(model_id)
+        complete = params.verify(model, {**params.defaults(model), **answers})
+        return pricing.quote(model, complete, self.terms.price_multiplier)
+
+    async def draft(
+        self, user_id: UserId, model_id: str, answers: Mapping[str, JsonValue] | None = None
+    ) -> Drafted:
+        """A new draft: a model, its defaults, and what is answered already."""
+        model = self.model(model_id)
+        drafted = drafts.begin(
+            self._job_id(),
+            user_id,
+            model,
+            answers or {},
+            self.terms.price_multiplier,
+            self._clock(),
+        )
+        async with self._storage.begin() as uow:
+            await uow.users.get(user_id)
+            await record(uow, _drafted(user_id, drafted))
+        return drafted
+
+    async def answer(
+        self, user_id: UserId, job_id: JobId, name: str, given: str | Attachment
+    ) -> Drafted:
+        """
+        Answer a question with a text or a file; a file joins the list where several are asked.
+
+        Raises:
+            InvalidAnswerError: Not an answer to this question.
+            RefusedByStatusError: It is no draft any more.
+        """
+
+        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+            return {**before, name: params.read(model, before, name, given)}
+
+        return await self._answer(user_id, job_id, name, changed, collecting=True)
+
+    async def choose(self, user_id: UserId, job_id: JobId, name: str, number: int) -> Drafted:
+        """Answer a question by the number of one of its options."""
+
+        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+            return {**before, name: params.option(model, before, name, number)}
+
+        return await self._answer(user_id, job_id, name, changed)
+
+    async def skip(self, user_id: UserId, job_id: JobId, name: str) -> Drafted:
+        """Take a question's default, or leave out what is optional."""
+
+        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+            param = params.param_for(model, before, name)
+            rest = {key: value for key, value in before.items() if key != name}
+            standard = params.defaults(model)
+            if name in standard:
+                return {**rest, name: standard[name]}
+            if param.required:
+                raise InvalidAnswerError(name, AnswerProblem.MISSING)
+            return rest
+
+        return await self._answer(user_id, job_id, name, changed)
+
+    async def finish_files(self, user_id: UserId, job_id: JobId, name: str) -> Drafted:
+        """The list of files is complete."""
+
+        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+            param = params.param_for(model, before, name)
+            listed = before.get(name)
+            count = len(listed) if isinstance(listed, list) else 0
+            if isinstance(param, FilesParam) and count < param.min_items:
+                raise InvalidAnswerError(name, AnswerProblem.TOO_FEW_FILES, limit=param.min_items)
+            return before
+
+        return await self._answer(user_id, job_id, name, changed)
+
+    async def clear_files(self, user_id: UserId, job_id: JobId, name: str) -> Drafted:
+        """Begin a list of files anew."""
+
+        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+            params.param_for(model, before, name)
+            return {key: value for key, value in before.items() if key != name}
+
+        return await self._answer(user_id, job_id, name, changed, collecting=True)
+
+    async def again(self, user_id: UserId, job_id: JobId) -> Drafted:
+        """A new draft with the answers of an earlier job, as far as the model still takes them."""
+        job = await self.job(user_id, job_id)
+        model = self.model(job.model_id)
+        known = {param.name for param in model.params}
+        answers = {name: value for name, value in job.params.items() if name in known}
+        return await self.draft(user_id, job.model_id, answers)
+
+    async def confirm(self, user_id: UserId, job_id: JobId) -> Job:
+        """
+        Pay for an offer: its price is held, and it is queued.
+
+        Again is harmless: what is confirmed already is returned as it is.
+
+        Raises:
+            RefusedByStatusError: It is no offer (yet, or any more).
+            InsufficientFundsError, TooManyJobsError, PriceChangedError: Refused, and for good: a
+                new draft with the same answers was stored in its place (`draft_id`).
+            NotOnSaleError: The model was switched off meanwhile.
+        """
+        at = self._clock()
+        refusal: InsufficientFundsError | TooManyJobsError | PriceChangedError
+        async with self._storage.begin() as uow:
+            job = _own("job", job_id, user_id, await uow.jobs.get(job_id))
+            if job.status not in {JobStatus.DRAFT, JobStatus.CANCELLED}:
+                return job
+            if not job.is_offer:
+                raise RefusedByStatusError("job", job.id, job.status)
+            model = self.model(job.model_id)
+            wallet = await uow.wallets.get(user_id)
+            quote = drafts.quote_of(model, job.params, self.terms.price_multiplier)
+            try:
+                change = billing.confirm(
+                    job,
+                    wallet,
+                    at,
+                    price_now=None if quote is None else quote.price,
+                    open_jobs=len(await uow.jobs.open_of(user_id)),
+                    jobs_max=self.terms.user_jobs_max,
+                )
+            except (InsufficientFundsError, TooManyJobsError, PriceChangedError) as error:
+                drafted = drafts.reoffer(
+                    job, model, self.terms.price_multiplier, at, new_id=self._job_id()
+                )
+                await record(uow, _drafted(user_id, drafted))
+                refusal = error
+                refusal.draft_id = drafted.job.id
+            else:
+                await record(uow, change)
+                self.pulse.beat()
+                return change.jobs[0].job
+        raise refusal
+
+    async def order(self, user_id: UserId, model_id: str, answers: Mapping[str, JsonValue]) -> Job:
+        """For programs: draft and confirm at once; every answer must be given."""
+        self.quote(model_id, answers)
+        drafted = await self.draft(user_id, model_id, answers)
+        return await self.confirm(user_id, drafted.job.id)
+
+    async def cancel(self, user_id: UserId, job_id: JobId) -> Job:
+        """Drop a draft; what is no draft any more is returned as it is."""
+        async with self._storage.begin() as uow:
+            job = _own("job", job_id, user_id, await uow.jobs.get(job_id))
+            if job.status is not JobStatus.DRAFT:
+                return job
+            cancelled = jobs.cancel(job, self._clock())
+            await record(
+                uow,
+                Change(
+                    jobs=(JobStep(cancelled, job.status),),
+                    expecting=Expecting(user_id=user_id, expect=None),
+                ),
+            )
+            return cancelled
+
+    async def follow(
+        self, user_id: UserId, job_id: JobId, every_s: float = 1.0
+    ) -> AsyncIterator[Job]:
+        """
+        The job now and after each of its changes, until nothing more will happen.
+
+        Changes of other processes are noticed within `every_s` seconds.
+        """
+        seen: Job | None = None
+        while True:
+            beat = self.pulse.next()
+            job = await self.job(user_id, job_id)
+            if seen is None or job.updated_at != seen.updated_at or job.status != seen.status:
+                yield job
+            if not job.is_open:
+                return
+            seen = job
+            await _wait(beat, every_s)
+
+    # Work on jobs
+
+    async def due(self, limit: int, *, local: bool) -> Sequence[Job]:
+        """Jobs to be submitted or checked now."""
+        async with self._storage.read() as uow:
+            return await uow.jobs.due(self._clock(), limit, local=local)
+
+    async def next_due_in(self, *, local: bool) -> float | None:
+        """Seconds until the next job is due, None where none is open."""
+        async with self._storage.read() as uow:
+            moment = await uow.jobs.next_due(local=local)
+        return None if moment is None else max((moment - self._clock()).total_seconds(), 0.0)
+
+    def lead(self, scope: str) -> AbstractAsyncContextManager[Lead]:
+        """Wait for the right to work on the jobs of a scope; one process has it at a time."""
+        return self._storage.lead(scope)
+
+    async def advance(self, job_id: JobId, lead: Lead | None, open_file: OpenFile) -> Job:
+        """
+        One step of one job: submit what is queued, check what runs. The job as it is then.
+
+        Raises:
+            LeadLostError: Another process leads; nothing was stored.
+        """
+        async with self._storage.read() as uow:
+            job = await uow.jobs.get(job_id)
+        match job.status:
+            case JobStatus.QUEUED:
+                return await self._submit(job, lead, open_file)
+            case JobStatus.RUNNING:
+                return await self._check(job, lead)
+            case _:
+                return job
+
+    async def cancel_stale_drafts(self, lead: Lead | None, limit: int = 100) -> int:
+        """Cancel drafts that nobody touched for long; how many."""
+        at = self._clock()
+        async with self._storage.read() as uow:
+            stale = await uow.jobs.stale_drafts(at - self.terms.draft_age, limit)
+        for draft in stale:
+            async with self._storage.begin(lead) as uow:
+                job = await uow.jobs.get(draft.id)
+                if job.status is JobStatus.DRAFT and job.updated_at == draft.updated_at:
+                    await record(uow, Change(jobs=(JobStep(jobs.cancel(job, at), job.status),)))
+        return len(stale)
+
+    # Telling
+
+    async def untold(self, limit: int, *, local: bool) -> Sequence[Untold]:
+        """Events that nobody was told yet, oldest first."""
+        async with self._storage.read() as uow:
+            return await uow.outbox.untold(limit, local=local)
+
+    async def untold_of(
+        self, user_id: UserId, limit: int, since: int | None = None
+    ) -> Sequence[Untold]:
+        """
+        Events that this person was not told yet, oldest first; and those with a number above
+        `since` even where another frontend of theirs was quicker to tell them.
+        """
+        async with self._storage.read() as uow:
+            return await uow.outbox.untold_of(user_id, limit, since)
+
+    async def last_event(self, user_id: UserId) -> int:
+        """The number of the person's latest event, 0 where there is none."""
+        async with self._storage.read() as uow:
+            return await uow.outbox.last_of(user_id)
+
+    async def told(self, event_id: int) -> None:
+        """An event was shown."""
+        async with self._storage.begin() as uow:
+            await uow.outbox.told(event_id, self._clock())
+
+    def open_result(self, url: str) -> AbstractAsyncContextManager[InputFile]:
+        """Read a file that a task made (MediaError)."""
+        return self._kie.open_result(url)
+
+    # Top-ups
+
+    async def start_topup(self, user_id: UserId, amount: str) -> TopUp:
+        """
+        A person wants to send money; an earlier request without a receipt is replaced.
+
+        Raises:
+            TopUpClosedError: There is nowhere to send it to.
+            InvalidAmountError: Not an amount, or outside the limits.
+        """
+        if self.terms.payment is None:
+            raise TopUpClosedError
+        asked = self.terms.topup_amount(amount)
+        topup = TopUp(
+            id=TopUpId(self._new_id()),
+            user_id=user_id,
+            amount=asked,
+            requested=asked,
+            created_at=self._clock(),
+        )
+        async with self._storage.begin() as uow:
+            # The wallet is what two requests of one person at once wait for each other at.
+            await uow.wallets.get(user_id)
+            earlier = await uow.topups.pending_of(user_id)
+            replaced = (
+                () if earlier is None else (TopUpStep(topups.cancel(earlier), earlier.status),)
+            )
+            await record(
+                uow,
+                Change(
+                    topups=(*replaced, TopUpStep(topup, None)),
+                    expecting=Expecting(user_id=user_id, expect=Receipt(topup_id=topup.id)),
+                ),
+            )
+        return topup
+
+    async def submit_receipt(
+        self, user_id: UserId, topup_id: TopUpId, receipt: Attachment
+    ) -> TopUp:
+        """The receipt, or one more file of it. Administrators are told."""
+        async with self._storage.begin() as uow:
+            topup = _own("top-up", topup_id, user_id, await uow.topups.get(topup_id))
+            if not topup.is_waiting:
+                raise RefusedByStatusError("top-up", topup.id, topup.status)
+            seen = None
+            if receipt.digest is not None:
+                seen = await uow.topups.with_receipt(receipt.digest, topup.id)
+            change = billing.submit_receipt(
+                topup,
+                receipt,
+                person=await uow.users.get(user_id),
+                admins=sorted(self.terms.admins),
+                seen_in=None if seen is None else seen.id,
+            )
+            await record(uow, change)
+        self.pulse.beat()
+        return change.topups[0].topup
+
+    async def topup(self, user_id: UserId, topup_id: TopUpId) -> TopUp:
+        """One top-up of the person's."""
+        async with self._storage.read() as uow:
+            return _own("top-up", topup_id, user_id, await uow.topups.get(topup_id))
+
+    async def waiting_topup(self, user_id: UserId) -> TopUp | None:
+        """The person's top-up that waits for a receipt, else the latest that waits for review."""
+        async with self._storage.read() as uow:
+            return await uow.topups.pending_of(user_id) or await uow.topups.reviewed_of(user_id)
+
+    async def cancel_topup(self, user_id: UserId, topup_id: TopUpId) -> TopUp:
+        """Drop a request that has no receipt yet; any other is returned as it is."""
+        async with self._storage.begin() as uow:
+            topup = _own("top-up", topup_id, user_id, await uow.topups.get(topup_id))
+            if topup.status is not TopUpStatus.PENDING:
+                return topup
+            cancelled = topups.cancel(topup)
+            await record(
+                uow,
+                Change(
+                    topups=(TopUpStep(cancelled, topup.status),),
+                    expecting=Expecting(user_id=user_id, expect=None),
+                ),
+            )
+            return cancelled
+
+    async def topups_to_review(self, by: UserId, limit: int = 50) -> Sequence[TopUp]:
+        """What waits for a decision, oldest first."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            return await uow.topups.to_review(limit)
+
+    async def topup_to_review(self, by: UserId, topup_id: TopUpId) -> tuple[TopUp, User]:
+        """One top-up, whatever its status, and its person."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            topup = await uow.topups.get(topup_id)
+            return topup, await uow.users.get(topup.user_id)
+
+    async def correct_topup(self, by: UserId, topup_id: TopUpId, amount: str) -> TopUp:
+        """Name the amount that really came; then only that amount can be approved."""
+        self._allow(by)
+        corrected = self.terms.topup_amount(amount)
+        async with self._storage.begin() as uow:
+            topup = _undecided(await uow.topups.get(topup_id))
+            changed = topups.correct(topup, corrected)
+            await record(
+                uow,
+                Change(
+                    topups=(TopUpStep(changed, topup.status),),
+                    expecting=await _without(uow, by, topup_id),
+                ),
+            )
+        return changed
+
+    async def approve_topup(
+        self, by: UserId, topup_id: TopUpId, amount: Money | None = None
+    ) -> TopUp:
+        """
+        Credit the money: once, whoever presses how often.
+
+        Raises:
+            RefusedByStatusError: Somebody decided already.
+            TopUpCorrectedError: The amount was corrected, and this is not the corrected one.
+        """
+        self._allow(by)
+        async with self._storage.begin() as uow:
+            topup = _undecided(await uow.topups.get(topup_id))
+            if (amount is None and topup.is_corrected) or amount not in {None, topup.amount}:
+                raise TopUpCorrectedError(topup.id, topup.amount)
+            change = billing.approve(topup, by, self._clock())
+            await record(uow, change)
+        self.pulse.beat()
+        return change.topups[0].topup
+
+    async def reject_topup(self, by: UserId, topup_id: TopUpId, why: str) -> TopUp:
+        """The money did not come; `why` may be empty."""
+        self._allow(by)
+        async with self._storage.begin() as uow:
+            topup = _undecided(await uow.topups.get(topup_id))
+            change = billing.reject(topup, by, why, self._clock())
+            await record(uow, change)
+        self.pulse.beat()
+        return change.topups[0].topup
+
+    # The operator
+
+    async def grant(
+        self, user_id: UserId, amount: Money, *, by: str, why: str, ref: str | None = None
+    ) -> Wallet:
+        """
+        Give money; the wallet after it.
+
+        `ref` makes a repeat harmless: the same movement under the same ref is applied once.
+
+        Raises:
+            DuplicateRefError: The ref stands for another amount or person.
+        """
+        return await self._correct(user_id, EntryKind.GRANT, amount, by=by, why=why, ref=ref)
+
+    async def debit(
+        self, user_id: UserId, amount: Money, *, by: str, why: str, ref: str | None = None
+    ) -> Wallet:
+        """Take money back, as `grant` gives it (InsufficientFundsError)."""
+        return await self._correct(user_id, EntryKind.DEBIT, amount, by=by, why=why, ref=ref)
+
+    async def refund(self, job_id: JobId, *, by: str, why: str) -> Job:
+        """
+        Give a charged job back; one that was given back already is returned as it is.
+
+        Raises:
+            RefusedByStatusError: It was never charged.
+        """
+        async with self._storage.begin() as uow:
+            job = await uow.jobs.get(job_id)
+            if job.status is JobStatus.REFUNDED:
+                return job
+            hold = holds.of(await uow.ledger.of_job(job_id))
+            if job.status is not JobStatus.SUCCEEDED or hold is None:
+                raise RefusedByStatusError("job", job.id, job.status)
+            change = billing.refund(
+                job, hold, self._clock(), by=by, why=why, model=self._known(job.model_id)
+            )
+            await record(uow, change)
+        self.pulse.beat()
+        return change.jobs[0].job
+
+    async def all_open_jobs(self, limit: int) -> Sequence[Job]:
+        """What is being made for anybody, oldest first."""
+        async with self._storage.read() as uow:
+            return await uow.jobs.open(limit)
+
+    async def audit(self, progress: Callable[[], None] = lambda: None) -> audit.Audit:
+        """Recompute everything from the ledger; `progress` is called for each thing looked at."""
+        problems: list[audit.Problem] = []
+        wallets = entries = count = 0
+        async with self._storage.read() as uow:
+            async for fact in uow.facts():
+                problems.extend(audit.judge(fact))
+                match fact:
+                    case audit.WalletFact():
+                        wallets += 1
+                        entries += fact.entries
+                    case audit.JobFact():
+                        count += 1
+                    case _:
+                        pass
+                progress()
+        return audit.Audit(problems=tuple(problems), wallets=wallets, entries=entries, jobs=count)
+
+    async def credits(self) -> Decimal:
+        """What the operator has left at KIE, in its credits (KieError)."""
+        return await self._kie.credits()
+
+    async def ping(self) -> None:
+        """StorageError where the database does not answer."""
+        await self._storage.ping()
+
+    # Inside
+
+    async def _answer(
+        self,
+        user_id: UserId,
+        job_id: JobId,
+        name: str,
+        changed: Callable[[Model, Mapping[str, JsonValue]], Mapping[str, JsonValue]],
+        *,
+        collecting: bool = False,
+    ) -> Drafted:
+        async with self._storage.begin() as uow:
+            job = _own("job", job_id, user_id, await uow.jobs.get(job_id))
+            if job.status is not JobStatus.DRAFT:
+                raise RefusedByStatusError("job", job.id, job.status)
+            model = self.model(job.model_id)
+            answers = changed(model, job.params)
+            param = params.param_for(model, answers, name)
+            drafted = drafts.answer(
+                job,
+                model,
+                answers,
+                self.terms.price_multiplier,
+                self._clock(),
+                new_id=self._job_id(),
+                collecting=param if collecting and drafts.has_room(param, answers) else None,
+            )
+            await record(uow, _drafted(user_id, drafted))
+        return drafted
+
+    async def _submit(self, job: Job, lead: Lead | None, open_file: OpenFile) -> Job:
+        """Have KIE take a queued job."""
+        model = self._known(job.model_id)
+        if model is None:
+            return await self._fail(job, lead, Failure(reason=FailReason.UNAVAILABLE))
+        if self._is_late(job, model):
+            return await self._fail(job, lead, Failure(reason=FailReason.TIMED_OUT))
+        if job.submissions >= self.terms.submissions_max:
+            return await self._fail(job, lead, Failure(reason=FailReason.NO_ANSWER))
+        try:
+            inputs = await self._upload(model, job, open_file)
+        except KieUnavailableError:
+            return await self._move(job, lead, lambda now, at: jobs.wait(now, self._retry(now), at))
+        except MediaError as error:
+            failure = Failure(reason=FailReason.UNREADABLE_FILE, detail=str(error))
+            return await self._fail(job, lead, failure)
+        except KieRejectedError as error:
+            return await self._fail(job, lead, _bad_input(error))
+        except KieOperatorError as error:
+            return await self._refused(job, lead, error)
+
+        # Counted before the call: if we die inside it, the count is what stops us from submitting
+        # for ever; and until the pause is over nobody submits it a second time.
+        guard = self._clock() + self.terms.call_timeout
+        job = await self._move(job, lead, lambda now, at: jobs.count_submission(now, guard, at))
+        if job.status is not JobStatus.QUEUED or job.next_check_at != guard:
+            return job
+        request = TaskRequest(job_id=job.id, model=model, params=inputs)
+        try:
+            task_id = await self._kie.create_task(request)
+        except KieUnavailableError:
+            return await self._move(
+                job, lead, lambda now, at: jobs.take_submission_back(now, self._retry(now), at)
+            )
+        except KieNoAnswerError as error:
+            if job.submissions >= self.terms.submissions_max:
+                failure = Failure(reason=FailReason.NO_ANSWER, detail=str(error))
+                return await self._fail(job, lead, failure)
+            return await self._move(job, lead, lambda now, at: jobs.wait(now, self._retry(now), at))
+        except KieRejectedError as error:
+            return await self._fail(job, lead, _bad_input(error))
+        except KieOperatorError as error:
+            return await self._refused(job, lead, error)
+        return await self._move(
+            job, lead, lambda now, at: jobs.start(now, task_id, self._next_look(now), at)
+        )
+
+    async def _check(self, job: Job, lead: Lead | None) -> Job:
+        """Ask KIE about a running job."""
+        model = self._known(job.model_id)
+        if model is None or job.kie_task_id is None:
+            return await self._fail(job, lead, Failure(reason=FailReason.UNAVAILABLE))
+        request = TaskRequest(job_id=job.id, model=model, params=job.params)
+        status: TaskStatus = TaskPending()
+        try:
+            status = await self._kie.task_status(request, job.kie_task_id)
+        except KieUnavailableError:
+            pass
+        except KieOperatorError as error:
+            await self._alert(error)
+        match status:
+            case TaskSucceeded(result=result):
+                summary = drafts.summary(model, job.params)
+                return await self._move_money(
+                    job,
+                    lead,
+                    lambda now, hold, at: billing.succeed(
+                        now, hold, result, at, model=model, summary=summary
+                    ),
+                )
+            case TaskFailed(failure=failure):
+                return await self._fail(job, lead, failure)
+            case TaskPending():
+                if self._is_late(job, model):
+                    return await self._fail(job, lead, Failure(reason=FailReason.TIMED_OUT))
+                return await self._move(
+                    job, lead, lambda now, at: jobs.wait(now, self._next_look(now), at)
+                )
+
+    async def _fail(self, job: Job, lead: Lead | None, failure: Failure) -> Job:
+        model = self._known(job.model_id)
+        return await self._move_money(
+            job, lead, lambda now, hold, at: billing.fail(now, hold, failure, at, model=model)
+        )
+
+    async def _refused(self, job: Job, lead: Lead | None, error: KieOperatorError) -> Job:
+        await self._alert(error)
+        return await self._fail(
+            job, lead, Failure(reason=FailReason.UNAVAILABLE, detail=str(error))
+        )
+
+    async def _move(self, job: Job, lead: Lead | None, step: Callable[[Job, datetime], Job]) -> Job:
+        """A step that moves no money, of a job that is still as it was; else the job as it is."""
+        async with self._storage.begin(lead) as uow:
+            now = await uow.jobs.get(job.id)
+            if not _is_same(now, job):
+                return now
+            moved = step(now, self._clock())
+            await record(uow, Change(jobs=(JobStep(moved, now.status),)))
+        self.pulse.beat()
+        return moved
+
+    async def _move_money(
+        self, job: Job, lead: Lead | None, step: Callable[[Job, holds.Hold, datetime], Change]
+    ) -> Job:
+        """A step that settles the hold, of a job that is still as it was; else the job as it is."""
+        async with self._storage.begin(lead) as uow:
+            now = await uow.jobs.get(job.id)
+            hold = holds.of(await uow.ledger.of_job(job.id))
+            if not _is_same(now, job) or hold is None:
+                return now
+            change = step(now, hold, self._clock())
+            await record(uow, change)
+        self.pulse.beat()
+        return change.jobs[0].job
+
+    async def _upload(self, model: Model, job: Job, open_file: OpenFile) -> dict[str, JsonValue]:
+        """The answers with every file at an address that KIE reads."""
+
+        async def address(reference: str) -> str:
+            if reference.startswith(("https://", "http://")):
+                return reference
+            async with open_file(reference) as file:
+                return await self._kie.upload(file)
+
+        inputs = dict(job.params)
+        for name in drafts.file_names(model):
+            match inputs.get(name):
+                case str(reference):
+                    inputs[name] = await address(reference)
+                case list(references):
+                    inputs[name] = [await address(str(reference)) for reference in references]
+                case _:
+                    pass
+        return inputs
+
+    async def _alert(self, error: KieOperatorError) -> None:
+        at = self._clock()
+        cause = f"kie:{error.code}"
+        async with self._storage.begin() as uow:
+            last = await uow.outbox.last_alert(cause)
+            if last is not None and at - last < ALERT_PAUSE:
+                return
+            events = tuple(
+                OperatorAlert(user_id=admin, code=error.code, detail=error.reason)
+                for admin in sorted(self.terms.admins)
+            )
+            await record(uow, Change(events=events))
+
+    async def _correct(
+        self,
+        user_id: UserId,
+        kind: EntryKind,
+        amount: Money,
+        *,
+        by: str,
+        why: str,
+        ref: str | None,
+    ) -> Wallet:
+        ref = ref or f"{kind}:{self._new_id()}"
+        change = billing.correct(user_id, kind, amount, self._clock(), ref=ref, by=by, why=why)
+        try:
+            async with self._storage.begin() as uow:
+                await record(uow, change)
+        except DuplicateRefError as error:
+            if not error.same:
+                raise
+        return await self.wallet(user_id)
+
+    def _next_look(self, job: Job) -> datetime:
+        at = self._clock()
+        return at + self.terms.pace.pause(at - (job.confirmed_at or at))
+
+    def _retry(self, job: Job) -> datetime:
+        at = self._clock()
+        return at + self.terms.pace.retry_pause(at - (job.confirmed_at or at))
+
+    def _is_late(self, job: Job, model: Model) -> bool:
+        confirmed_at = job.confirmed_at or job.created_at
+        return self._clock() >= deadline(confirmed_at, self.terms.job_timeout, model)
+
+    def _known(self, model_id: str) -> Model | None:
+        try:
+            return self.catalog.model(model_id)
+        except NotFoundError:
+            return None
+
+    def _allow(self, by: UserId) -> None:
+        if not self.terms.is_admin(by):
+            raise NotAllowedError(by)
+
+    def _job_id(self) -> JobId:
+        return JobId(self._new_id())
+
+
+async def record(uow: UnitOfWork, change: Change) -> None:
+    """Store everything that a rule decided, in the transaction of this unit of work."""
+    await uow.record(change)
+
+
+def _drafted(user_id: UserId, drafted: Drafted) -> Change:
+    return Change(jobs=drafted.steps, expecting=Expecting(user_id=user_id, expect=drafted.expect))
+
+
+Owned = TypeVar("Owned", Job, TopUp)
+
+
+def _own(what: str, id: str, user_id: UserId, thing: Owned) -> Owned:  # noqa: A002 - the attribute
+    if thing.user_id != user_id:
+        raise NotFoundError(what, id)
+    return thing
+
+
+def _undecided(topup: TopUp) -> TopUp:
+    if topup.status is not TopUpStatus.MANUAL_REVIEW:
+        raise RefusedByStatusError("top-up", topup.id, topup.status)
+    return topup
+
+
+def _is_same(now: Job, job: Job) -> bool:
+    return (now.status, now.submissions, now.kie_task_id) == (
+        job.status,
+        job.submissions,
+        job.kie_task_id,
+    )
+
+
+def _bad_input(error: KieRejectedError) -> Failure:
+    return Failure(reason=FailReason.BAD_INPUT, param=error.param, detail=str(error))
+
+
+async def _without(uow: UnitOfWork, user_id: UserId, topup_id: TopUpId) -> Expecting | None:
+    """The question about this top-up is answered; any other question stays."""
+    expect = await uow.ui_state.get(user_id)
+    asked = isinstance(expect, Amount | Reason) and expect.topup_id == topup_id
+    return Expecting(user_id=user_id, expect=None) if asked else None
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -1,0 +1,221 @@
+"""
+The worker: which jobs are due, which events are untold, and when to look again.
+
+It decides nothing about jobs or money; it calls `Kiebot`. `step` does all that is due now and
+returns; `run` does that for as long as it may. Resume is not a mode: a fresh worker looks for due
+jobs and untold events, as every step does.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from kiebot.app import Kiebot, OpenFile
+from kiebot.core.dialog.screen import Screen
+from kiebot.core.errors import FrontendRefusedError, KiebotError, LeadLostError
+from kiebot.core.events import Event, Untold
+from kiebot.core.users import UserId
+from kiebot.core.wallet import JobId
+from kiebot.ports.frontend import Frontend
+from kiebot.ports.storage import Lead
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 16
+"""Jobs, or people, looked after side by side: one slow answer holds up nobody else."""
+
+BATCH = 200
+"""Jobs or events read at a time."""
+
+IDLE_S = 1.0
+"""How soon work and news that another process left are noticed."""
+
+REST_S = 5.0
+"""How long a job, a person or a database that failed unexpectedly is left alone."""
+
+SWEEP_S = 60.0
+"""Seconds between looks for drafts that nobody touched for long."""
+
+MakeScreen = Callable[[Event], Awaitable[Screen]]
+"""The screen that tells an event, in the language of the person it tells."""
+
+
+class Worker:
+    """
+    Works on the jobs of a scope while it leads, and tells people at its frontend.
+
+    `audience` is the one person that the frontend talks to; None: everybody who is not local.
+    """
+
+    def __init__(
+        self,
+        kiebot: Kiebot,
+        frontend: Frontend,
+        make_screen: MakeScreen,
+        *,
+        audience: UserId | None,
+    ) -> None:
+        self._kiebot = kiebot
+        self._frontend = frontend
+        self._make_screen = make_screen
+        self._audience = audience
+        self._local = audience is not None
+        self._resting: dict[object, float] = {}
+        self._seen: int | None = None
+        self._swept_at = float("-inf")
+
+    @property
+    def scope(self) -> str:
+        """Which jobs it works on: those of people of the terminal, or those of everybody else."""
+        return "local" if self._local else "remote"
+
+    async def step(self, lead: Lead | None = None) -> None:
+        """Everything that is due now: each due job one step, each untold event told."""
+        await self._sweep(lead)
+        jobs = await self._kiebot.due(BATCH, local=self._local)
+        await asyncio.gather(*(self._advance(job.id, lead) for job in jobs))
+        await self.tell()
+
+    async def run(self) -> None:
+        """Work and tell until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._forever(self._work))
+            group.create_task(self._forever(self._tell))
+
+    async def tell(self) -> None:
+        """Tell everybody what they were not told yet: each in order, people side by side."""
+        by_person: dict[UserId, list[Untold]] = defaultdict(list)
+        for untold in await self._untold():
+            by_person[untold.event.user_id].append(untold)
+        some = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(self._tell_person(some, events) for events in by_person.values()))
+
+    # Work
+
+    async def _work(self) -> None:
+        async with self._kiebot.lead(self.scope) as lead:
+            log.debug("leading", extra={"scope": self.scope, "token": lead.token})
+            at_work: dict[JobId, asyncio.Task[None]] = {}
+            try:
+                while not lead.lost.is_set():
+                    beat = self._kiebot.pulse.next()
+                    await self._sweep(lead)
+                    for job in await self._kiebot.due(BATCH, local=self._local):
+                        if job.id in at_work or self._rests(job.id):
+                            continue
+                        if len(at_work) < AT_ONCE:
+                            step = asyncio.create_task(self._advance(job.id, lead))
+                            at_work[job.id] = step
+                    pause = await self._kiebot.next_due_in(local=self._local)
+                    if pause is None or at_work or self._resting:
+                        # A due job that is being worked on is no reason to look again at once.
+                        pause = IDLE_S
+                    await _first(min(pause, IDLE_S), (beat, lead.lost), at_work.values())
+                    for job_id in [job_id for job_id, step in at_work.items() if step.done()]:
+                        at_work.pop(job_id).result()
+            finally:
+                await _cancel(at_work.values())
+
+    async def _advance(self, job_id: JobId, lead: Lead | None) -> None:
+        if lead is not None and not lead.holds():
+            return
+        try:
+            await self._kiebot.advance(job_id, lead, self._open_file)
+        except LeadLostError:
+            raise
+        except Exception:
+            # One job's trouble is its own: it is tried again, and the others go on.
+            log.exception("job step failed", extra={"job_id": job_id})
+            self._rest(job_id)
+
+    async def _sweep(self, lead: Lead | None) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._swept_at >= SWEEP_S:
+            self._swept_at = now
+            await self._kiebot.cancel_stale_drafts(lead)
+
+    @property
+    def _open_file(self) -> OpenFile:
+        return self._frontend.open
+
+    # Telling
+
+    async def _tell(self) -> None:
+        while True:
+            beat = self._kiebot.pulse.next()
+            await self.tell()
+            await _first(IDLE_S, (beat,))
+
+    async def _untold(self) -> Sequence[Untold]:
+        if self._audience is None:
+            return await self._kiebot.untold(BATCH, local=False)
+        if self._seen is None:
+            self._seen = await self._kiebot.last_event(self._audience)
+        return await self._kiebot.untold_of(self._audience, BATCH, self._seen)
+
+    async def _tell_person(self, some: asyncio.Semaphore, events: Sequence[Untold]) -> None:
+        async with some:
+            for untold in events:
+                user_id = untold.event.user_id
+                if self._rests(user_id):
+                    return
+                try:
+                    await self._frontend.show(user_id, await self._make_screen(untold.event))
+                except FrontendRefusedError:
+                    # Who cannot be reached counts as told: the result stays in the history.
+                    log.info("person cannot be reached", extra={"user_id": user_id})
+                except Exception:
+                    log.exception(
+                        "telling failed", extra={"user_id": user_id, "event_id": untold.id}
+                    )
+                    self._rest(user_id)
+                    return
+                await self._kiebot.told(untold.id)
+                if self._seen is not None:
+                    self._seen = max(self._seen, untold.id)
+
+    # Pace
+
+    async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except* LeadLostError:
+                log.warning("the lead is lost", extra={"scope": self.scope})
+            except* KiebotError as errors:
+                log.error("work interrupted: %s", errors.exceptions[0])  # noqa: TRY400
+                await asyncio.sleep(REST_S)
+
+    def _rest(self, what: object) -> None:
+        self._resting[what] = asyncio.get_running_loop().time() + REST_S
+
+    def _rests(self, what: object) -> bool:
+        until = self._resting.get(what)
+        if until is None:
+            return False
+        if asyncio.get_running_loop().time() < until:
+            return True
+        del self._resting[what]
+        return False
+
+
+async def _first(
+    seconds: float,
+    events: Iterable[asyncio.Event],
+    steps: Iterable[asyncio.Task[None]] = (),
+) -> None:
+    """Wait until one of the events is set, one of the steps is done, or the time is over."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait([*waits, *steps], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _cancel(waits)
+
+
+async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    pending = [task for task in tasks if not task.done()]
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
