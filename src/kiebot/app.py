@@ -2,7 +2,7 @@
 Kiebot: one method per use-case.
 
 A use-case loads what it needs, lets a rule of the core decide, and records the rule's `Change`.
-This is the only code that opens a transaction, and none is open while the network is waited for.
+Only this module and the engine open transactions, and none is open while the network is waited for.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 import statistics
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import TypeVar
 
@@ -19,15 +19,8 @@ from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.catalog import Catalog, Model
 from kiebot.core.drafts import Drafted
 from kiebot.core.errors import (
-    AnswerProblem,
     DuplicateRefError,
     InsufficientFundsError,
-    InvalidAnswerError,
-    KieNoAnswerError,
-    KieOperatorError,
-    KieRejectedError,
-    KieUnavailableError,
-    MediaError,
     NotAllowedError,
     NotFoundError,
     NotOnSaleError,
@@ -37,37 +30,22 @@ from kiebot.core.errors import (
     TopUpClosedError,
     TopUpCorrectedError,
 )
-from kiebot.core.events import OperatorAlert, Untold
+from kiebot.core.events import Untold
 from kiebot.core.expect import Amount, Expect, Reason, Receipt
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
 from kiebot.core.media import Attachment
 from kiebot.core.money import Money
-from kiebot.core.params import FilesParam, JsonValue
+from kiebot.core.params import JsonValue
 from kiebot.core.pricing import Quote
-from kiebot.core.tasks import (
-    FailReason,
-    Failure,
-    TaskFailed,
-    TaskPending,
-    TaskRequest,
-    TaskStatus,
-    TaskSucceeded,
-    deadline,
-)
 from kiebot.core.terms import Terms
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet
+from kiebot.engine import Engine, OpenFile
 from kiebot.ports.kie import InputFile, KieClient
 from kiebot.ports.storage import Lead, Storage, UnitOfWork
 from kiebot.ports.system import Clock, NewId
-
-OpenFile = Callable[[str], AbstractAsyncContextManager[InputFile]]
-"""Reads what a person attached, by its reference."""
-
-ALERT_PAUSE = timedelta(hours=1)
-"""Administrators are told of one cause once in this time."""
 
 
 class Pulse:
@@ -109,6 +87,7 @@ class Kiebot:
         self.pulse = Pulse()
         self._storage = storage
         self._kie = kie
+        self._engine = Engine(storage, kie, catalog, terms, clock=clock)
         self._clock = clock
         self._new_id = new_id
 
@@ -129,7 +108,7 @@ class Kiebot:
             if grant is not None:
                 change = billing.demo_grant(user_id, grant, at)
                 if change.entry and await uow.ledger.by_ref(change.entry.ref) is None:
-                    await record(uow, change)
+                    await uow.record(change)
         return user
 
     async def user(self, user_id: UserId) -> User:
@@ -150,7 +129,7 @@ class Kiebot:
     async def expect(self, user_id: UserId, expect: Expect | None) -> None:
         """Say what the person's next typed answer is for."""
         async with self._storage.begin() as uow:
-            await record(uow, Change(expecting=Expecting(user_id=user_id, expect=expect)))
+            await uow.record(Change(expecting=Expecting(user_id=user_id, expect=expect)))
 
     # What the screens and listings show
 
@@ -236,7 +215,7 @@ class Kiebot:
         )
         async with self._storage.begin() as uow:
             await uow.users.get(user_id)
-            await record(uow, _drafted(user_id, drafted))
+            await uow.record(_drafted(user_id, drafted))
         return drafted
 
     async def answer(
@@ -249,56 +228,44 @@ class Kiebot:
             InvalidAnswerError: Not an answer to this question.
             RefusedByStatusError: It is no draft any more.
         """
-
-        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-            return {**before, name: params.read(model, before, name, given)}
-
-        return await self._answer(user_id, job_id, name, changed, collecting=True)
+        return await self._answer(
+            user_id,
+            job_id,
+            name,
+            lambda model, before: {**before, name: params.read(model, before, name, given)},
+            collecting=True,
+        )
 
     async def choose(self, user_id: UserId, job_id: JobId, name: str, number: int) -> Drafted:
         """Answer a question by the number of one of its options."""
-
-        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-            return {**before, name: params.option(model, before, name, number)}
-
-        return await self._answer(user_id, job_id, name, changed)
+        return await self._answer(
+            user_id,
+            job_id,
+            name,
+            lambda model, before: {**before, name: params.option(model, before, name, number)},
+        )
 
     async def skip(self, user_id: UserId, job_id: JobId, name: str) -> Drafted:
         """Take a question's default, or leave out what is optional."""
-
-        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-            param = params.param_for(model, before, name)
-            rest = {key: value for key, value in before.items() if key != name}
-            standard = params.defaults(model)
-            if name in standard:
-                return {**rest, name: standard[name]}
-            if param.required:
-                raise InvalidAnswerError(name, AnswerProblem.MISSING)
-            return rest
-
-        return await self._answer(user_id, job_id, name, changed)
+        return await self._answer(
+            user_id, job_id, name, lambda model, before: drafts.skipped(model, before, name)
+        )
 
     async def finish_files(self, user_id: UserId, job_id: JobId, name: str) -> Drafted:
-        """The list of files is complete."""
-
-        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-            param = params.param_for(model, before, name)
-            listed = before.get(name)
-            count = len(listed) if isinstance(listed, list) else 0
-            if isinstance(param, FilesParam) and count < param.min_items:
-                raise InvalidAnswerError(name, AnswerProblem.TOO_FEW_FILES, limit=param.min_items)
-            return before
-
-        return await self._answer(user_id, job_id, name, changed)
+        """The list of files is complete; InvalidAnswerError where it has too few."""
+        return await self._answer(
+            user_id, job_id, name, lambda model, before: drafts.finished(model, before, name)
+        )
 
     async def clear_files(self, user_id: UserId, job_id: JobId, name: str) -> Drafted:
         """Begin a list of files anew."""
-
-        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-            params.param_for(model, before, name)
-            return {key: value for key, value in before.items() if key != name}
-
-        return await self._answer(user_id, job_id, name, changed, collecting=True)
+        return await self._answer(
+            user_id,
+            job_id,
+            name,
+            lambda model, before: drafts.cleared(model, before, name),
+            collecting=True,
+        )
 
     async def again(self, user_id: UserId, job_id: JobId) -> Drafted:
         """A new draft with the answers of an earlier job, as far as the model still takes them."""
@@ -344,11 +311,11 @@ class Kiebot:
                 drafted = drafts.reoffer(
                     job, model, self.terms.price_multiplier, at, new_id=self._job_id()
                 )
-                await record(uow, _drafted(user_id, drafted))
+                await uow.record(_drafted(user_id, drafted))
                 refusal = error
                 refusal.draft_id = drafted.job.id
             else:
-                await record(uow, change)
+                await uow.record(change)
                 self.pulse.beat()
                 return change.jobs[0].job
         raise refusal
@@ -366,8 +333,7 @@ class Kiebot:
             if job.status is not JobStatus.DRAFT:
                 return job
             cancelled = jobs.cancel(job, self._clock())
-            await record(
-                uow,
+            await uow.record(
                 Change(
                     jobs=(JobStep(cancelled, job.status),),
                     expecting=Expecting(user_id=user_id, expect=None),
@@ -420,13 +386,10 @@ class Kiebot:
         """
         async with self._storage.read() as uow:
             job = await uow.jobs.get(job_id)
-        match job.status:
-            case JobStatus.QUEUED:
-                return await self._submit(job, lead, open_file)
-            case JobStatus.RUNNING:
-                return await self._check(job, lead)
-            case _:
-                return job
+        moved = await self._engine.advance(job, lead, open_file)
+        if moved != job:
+            self.pulse.beat()
+        return moved
 
     async def cancel_stale_drafts(self, lead: Lead | None, limit: int = 100) -> int:
         """Cancel drafts that nobody touched for long; how many."""
@@ -437,7 +400,7 @@ class Kiebot:
             async with self._storage.begin(lead) as uow:
                 job = await uow.jobs.get(draft.id)
                 if job.status is JobStatus.DRAFT and job.updated_at == draft.updated_at:
-                    await record(uow, Change(jobs=(JobStep(jobs.cancel(job, at), job.status),)))
+                    await uow.record(Change(jobs=(JobStep(jobs.cancel(job, at), job.status),)))
         return len(stale)
 
     # Telling
@@ -498,8 +461,7 @@ class Kiebot:
             replaced = (
                 () if earlier is None else (TopUpStep(topups.cancel(earlier), earlier.status),)
             )
-            await record(
-                uow,
+            await uow.record(
                 Change(
                     topups=(*replaced, TopUpStep(topup, None)),
                     expecting=Expecting(user_id=user_id, expect=Receipt(topup_id=topup.id)),
@@ -525,7 +487,7 @@ class Kiebot:
                 admins=sorted(self.terms.admins),
                 seen_in=None if seen is None else seen.id,
             )
-            await record(uow, change)
+            await uow.record(change)
         self.pulse.beat()
         return change.topups[0].topup
 
@@ -546,8 +508,7 @@ class Kiebot:
             if topup.status is not TopUpStatus.PENDING:
                 return topup
             cancelled = topups.cancel(topup)
-            await record(
-                uow,
+            await uow.record(
                 Change(
                     topups=(TopUpStep(cancelled, topup.status),),
                     expecting=Expecting(user_id=user_id, expect=None),
@@ -575,8 +536,7 @@ class Kiebot:
         async with self._storage.begin() as uow:
             topup = _undecided(await uow.topups.get(topup_id))
             changed = topups.correct(topup, corrected)
-            await record(
-                uow,
+            await uow.record(
                 Change(
                     topups=(TopUpStep(changed, topup.status),),
                     expecting=await _without(uow, by, topup_id),
@@ -600,7 +560,7 @@ class Kiebot:
             if (amount is None and topup.is_corrected) or amount not in {None, topup.amount}:
                 raise TopUpCorrectedError(topup.id, topup.amount)
             change = billing.approve(topup, by, self._clock())
-            await record(uow, change)
+            await uow.record(change)
         self.pulse.beat()
         return change.topups[0].topup
 
@@ -610,7 +570,7 @@ class Kiebot:
         async with self._storage.begin() as uow:
             topup = _undecided(await uow.topups.get(topup_id))
             change = billing.reject(topup, by, why, self._clock())
-            await record(uow, change)
+            await uow.record(change)
         self.pulse.beat()
         return change.topups[0].topup
 
@@ -650,9 +610,9 @@ class Kiebot:
             if job.status is not JobStatus.SUCCEEDED or hold is None:
                 raise RefusedByStatusError("job", job.id, job.status)
             change = billing.refund(
-                job, hold, self._clock(), by=by, why=why, model=self._known(job.model_id)
+                job, hold, self._clock(), by=by, why=why, model=self.catalog.find(job.model_id)
             )
-            await record(uow, change)
+            await uow.record(change)
         self.pulse.beat()
         return change.jobs[0].job
 
@@ -714,157 +674,8 @@ class Kiebot:
                 new_id=self._job_id(),
                 collecting=param if collecting and drafts.has_room(param, answers) else None,
             )
-            await record(uow, _drafted(user_id, drafted))
+            await uow.record(_drafted(user_id, drafted))
         return drafted
-
-    async def _submit(self, job: Job, lead: Lead | None, open_file: OpenFile) -> Job:
-        """Have KIE take a queued job."""
-        model = self._known(job.model_id)
-        if model is None:
-            return await self._fail(job, lead, Failure(reason=FailReason.UNAVAILABLE))
-        if self._is_late(job, model):
-            return await self._fail(job, lead, Failure(reason=FailReason.TIMED_OUT))
-        if job.submissions >= self.terms.submissions_max:
-            return await self._fail(job, lead, Failure(reason=FailReason.NO_ANSWER))
-        try:
-            inputs = await self._upload(model, job, open_file)
-        except KieUnavailableError:
-            return await self._move(job, lead, lambda now, at: jobs.wait(now, self._retry(now), at))
-        except MediaError as error:
-            failure = Failure(reason=FailReason.UNREADABLE_FILE, detail=str(error))
-            return await self._fail(job, lead, failure)
-        except KieRejectedError as error:
-            return await self._fail(job, lead, _bad_input(error))
-        except KieOperatorError as error:
-            return await self._refused(job, lead, error)
-
-        # Counted before the call: if we die inside it, the count is what stops us from submitting
-        # for ever; and until the pause is over nobody submits it a second time.
-        guard = self._clock() + self.terms.call_timeout
-        job = await self._move(job, lead, lambda now, at: jobs.count_submission(now, guard, at))
-        if job.status is not JobStatus.QUEUED or job.next_check_at != guard:
-            return job
-        request = TaskRequest(job_id=job.id, model=model, params=inputs)
-        try:
-            task_id = await self._kie.create_task(request)
-        except KieUnavailableError:
-            return await self._move(
-                job, lead, lambda now, at: jobs.take_submission_back(now, self._retry(now), at)
-            )
-        except KieNoAnswerError as error:
-            if job.submissions >= self.terms.submissions_max:
-                failure = Failure(reason=FailReason.NO_ANSWER, detail=str(error))
-                return await self._fail(job, lead, failure)
-            return await self._move(job, lead, lambda now, at: jobs.wait(now, self._retry(now), at))
-        except KieRejectedError as error:
-            return await self._fail(job, lead, _bad_input(error))
-        except KieOperatorError as error:
-            return await self._refused(job, lead, error)
-        return await self._move(
-            job, lead, lambda now, at: jobs.start(now, task_id, self._next_look(now), at)
-        )
-
-    async def _check(self, job: Job, lead: Lead | None) -> Job:
-        """Ask KIE about a running job."""
-        model = self._known(job.model_id)
-        if model is None or job.kie_task_id is None:
-            return await self._fail(job, lead, Failure(reason=FailReason.UNAVAILABLE))
-        request = TaskRequest(job_id=job.id, model=model, params=job.params)
-        status: TaskStatus = TaskPending()
-        try:
-            status = await self._kie.task_status(request, job.kie_task_id)
-        except KieUnavailableError:
-            pass
-        except KieOperatorError as error:
-            await self._alert(error)
-        match status:
-            case TaskSucceeded(result=result):
-                summary = drafts.summary(model, job.params)
-                return await self._move_money(
-                    job,
-                    lead,
-                    lambda now, hold, at: billing.succeed(
-                        now, hold, result, at, model=model, summary=summary
-                    ),
-                )
-            case TaskFailed(failure=failure):
-                return await self._fail(job, lead, failure)
-            case TaskPending():
-                if self._is_late(job, model):
-                    return await self._fail(job, lead, Failure(reason=FailReason.TIMED_OUT))
-                return await self._move(
-                    job, lead, lambda now, at: jobs.wait(now, self._next_look(now), at)
-                )
-
-    async def _fail(self, job: Job, lead: Lead | None, failure: Failure) -> Job:
-        model = self._known(job.model_id)
-        return await self._move_money(
-            job, lead, lambda now, hold, at: billing.fail(now, hold, failure, at, model=model)
-        )
-
-    async def _refused(self, job: Job, lead: Lead | None, error: KieOperatorError) -> Job:
-        await self._alert(error)
-        return await self._fail(
-            job, lead, Failure(reason=FailReason.UNAVAILABLE, detail=str(error))
-        )
-
-    async def _move(self, job: Job, lead: Lead | None, step: Callable[[Job, datetime], Job]) -> Job:
-        """A step that moves no money, of a job that is still as it was; else the job as it is."""
-        async with self._storage.begin(lead) as uow:
-            now = await uow.jobs.get(job.id)
-            if not _is_same(now, job):
-                return now
-            moved = step(now, self._clock())
-            await record(uow, Change(jobs=(JobStep(moved, now.status),)))
-        self.pulse.beat()
-        return moved
-
-    async def _move_money(
-        self, job: Job, lead: Lead | None, step: Callable[[Job, holds.Hold, datetime], Change]
-    ) -> Job:
-        """A step that settles the hold, of a job that is still as it was; else the job as it is."""
-        async with self._storage.begin(lead) as uow:
-            now = await uow.jobs.get(job.id)
-            hold = holds.of(await uow.ledger.of_job(job.id))
-            if not _is_same(now, job) or hold is None:
-                return now
-            change = step(now, hold, self._clock())
-            await record(uow, change)
-        self.pulse.beat()
-        return change.jobs[0].job
-
-    async def _upload(self, model: Model, job: Job, open_file: OpenFile) -> dict[str, JsonValue]:
-        """The answers with every file at an address that KIE reads."""
-
-        async def address(reference: str) -> str:
-            if reference.startswith(("https://", "http://")):
-                return reference
-            async with open_file(reference) as file:
-                return await self._kie.upload(file)
-
-        inputs = dict(job.params)
-        for name in drafts.file_names(model):
-            match inputs.get(name):
-                case str(reference):
-                    inputs[name] = await address(reference)
-                case list(references):
-                    inputs[name] = [await address(str(reference)) for reference in references]
-                case _:
-                    pass
-        return inputs
-
-    async def _alert(self, error: KieOperatorError) -> None:
-        at = self._clock()
-        cause = f"kie:{error.code}"
-        async with self._storage.begin() as uow:
-            last = await uow.outbox.last_alert(cause)
-            if last is not None and at - last < ALERT_PAUSE:
-                return
-            events = tuple(
-                OperatorAlert(user_id=admin, code=error.code, detail=error.reason)
-                for admin in sorted(self.terms.admins)
-            )
-            await record(uow, Change(events=events))
 
     async def _correct(
         self,
@@ -880,29 +691,11 @@ class Kiebot:
         change = billing.correct(user_id, kind, amount, self._clock(), ref=ref, by=by, why=why)
         try:
             async with self._storage.begin() as uow:
-                await record(uow, change)
+                await uow.record(change)
         except DuplicateRefError as error:
             if not error.same:
                 raise
         return await self.wallet(user_id)
-
-    def _next_look(self, job: Job) -> datetime:
-        at = self._clock()
-        return at + self.terms.pace.pause(at - (job.confirmed_at or at))
-
-    def _retry(self, job: Job) -> datetime:
-        at = self._clock()
-        return at + self.terms.pace.retry_pause(at - (job.confirmed_at or at))
-
-    def _is_late(self, job: Job, model: Model) -> bool:
-        confirmed_at = job.confirmed_at or job.created_at
-        return self._clock() >= deadline(confirmed_at, self.terms.job_timeout, model)
-
-    def _known(self, model_id: str) -> Model | None:
-        try:
-            return self.catalog.model(model_id)
-        except NotFoundError:
-            return None
 
     def _allow(self, by: UserId) -> None:
         if not self.terms.is_admin(by):
@@ -910,11 +703,6 @@ class Kiebot:
 
     def _job_id(self) -> JobId:
         return JobId(self._new_id())
-
-
-async def record(uow: UnitOfWork, change: Change) -> None:
-    """Store everything that a rule decided, in the transaction of this unit of work."""
-    await uow.record(change)
 
 
 def _drafted(user_id: UserId, drafted: Drafted) -> Change:
@@ -934,18 +722,6 @@ def _undecided(topup: TopUp) -> TopUp:
     if topup.status is not TopUpStatus.MANUAL_REVIEW:
         raise RefusedByStatusError("top-up", topup.id, topup.status)
     return topup
-
-
-def _is_same(now: Job, job: Job) -> bool:
-    return (now.status, now.submissions, now.kie_task_id) == (
-        job.status,
-        job.submissions,
-        job.kie_task_id,
-    )
-
-
-def _bad_input(error: KieRejectedError) -> Failure:
-    return Failure(reason=FailReason.BAD_INPUT, param=error.param, detail=str(error))
 
 
 async def _without(uow: UnitOfWork, user_id: UserId, topup_id: TopUpId) -> Expecting | None:

@@ -12,12 +12,13 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from kiebot.app import Kiebot, OpenFile
+from kiebot.app import Kiebot
 from kiebot.core.dialog.screen import Screen
 from kiebot.core.errors import FrontendRefusedError, KiebotError, LeadLostError
 from kiebot.core.events import Event, Untold
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
+from kiebot.engine import OpenFile
 from kiebot.ports.frontend import Frontend
 from kiebot.ports.storage import Lead
 

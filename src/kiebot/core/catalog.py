@@ -176,10 +176,14 @@ class Catalog:
 
     def model(self, model_id: str) -> Model:
         """The model of this id, on sale or not, or NotFoundError."""
-        for model in self.models:
-            if model.id == model_id:
-                return model
-        raise NotFoundError("model", model_id)
+        model = self.find(model_id)
+        if model is None:
+            raise NotFoundError("model", model_id)
+        return model
+
+    def find(self, model_id: str) -> Model | None:
+        """The model of this id, on sale or not, or None: it may have left the catalog."""
+        return next((model for model in self.models if model.id == model_id), None)
 
     def by_key(self, key: str) -> Model:
         """The model of this key, on sale or not, or NotFoundError."""

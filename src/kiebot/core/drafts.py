@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from kiebot.core import jobs, params, pricing
 from kiebot.core.billing import JobStep
 from kiebot.core.catalog import Model
-from kiebot.core.errors import InvalidAnswerError, PriceMissingError
+from kiebot.core.errors import AnswerProblem, InvalidAnswerError, PriceMissingError
 from kiebot.core.expect import Answer, AnswerForm
 from kiebot.core.jobs import Job
 from kiebot.core.params import (
@@ -139,6 +139,34 @@ def quote_of(model: Model, answers: Mapping[str, JsonValue], multiplier: Decimal
         return pricing.quote(model, answers, multiplier)
     except PriceMissingError:
         return None
+
+
+def skipped(model: Model, answers: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
+    """The answers with the default of a question; without one, if it may be left out."""
+    standard = params.defaults(model)
+    if name in standard:
+        return {**answers, name: standard[name]}
+    if params.param_for(model, answers, name).required:
+        raise InvalidAnswerError(name, AnswerProblem.MISSING)
+    return cleared(model, answers, name)
+
+
+def cleared(model: Model, answers: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
+    """The answers without this one."""
+    params.param_for(model, answers, name)
+    return {key: value for key, value in answers.items() if key != name}
+
+
+def finished(model: Model, answers: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
+    """The answers, if this list of files is long enough."""
+    param = params.param_for(model, answers, name)
+    given = answers.get(name)
+    count = len(given) if isinstance(given, list) else 0
+    if isinstance(param, FilesParam) and 0 < count < param.min_items:
+        raise InvalidAnswerError(name, AnswerProblem.TOO_FEW_FILES, limit=param.min_items)
+    if count == 0 and param.required:
+        raise InvalidAnswerError(name, AnswerProblem.MISSING)
+    return answers
 
 
 def has_room(param: Param, answers: Mapping[str, JsonValue]) -> bool:

@@ -1,0 +1,352 @@
+"""The worker and the engine: every way a job can go, and that one's trouble is its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from attrs import define, evolve, field
+
+from kiebot.adapters.kie.stub import BytesFile, Fault, StubKieClient
+from kiebot.adapters.storage.sqlite import SqliteStorage
+from kiebot.core.dialog.screen import Screen
+from kiebot.core.errors import (
+    FrontendRefusedError,
+    KieNoAnswerError,
+    KieOperatorError,
+    KieUnavailableError,
+    MediaError,
+    StorageError,
+)
+from kiebot.core.events import JobFailed, JobSucceeded, OperatorAlert
+from kiebot.core.jobs import JobStatus
+from kiebot.core.media import Attachment
+from kiebot.core.tasks import FailReason, TaskPending
+from kiebot.core.users import UserId
+from kiebot.core.wallet import JobId
+from kiebot.ports.kie import InputFile
+from kiebot.worker import Worker
+from tests.fakes.clock import FakeClock
+from tests.fakes.shop import CHEAP, TERMS, Reader, Shop, stub_shop
+from tests.fakes.values import ADMIN, BUYER, OTHER, wallet
+
+PRICE = 3000
+
+
+@pytest.fixture
+async def shop(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Shop]:
+    storage = await SqliteStorage.open(tmp_path / "shop.db", clock=clock)
+    await storage.migrate()
+    made = stub_shop(storage, clock)
+    await made.meet(roubles=100)
+    yield made
+    assert await made.problems() == ()
+    await storage.close()
+
+
+def kie(shop: Shop) -> StubKieClient:
+    assert isinstance(shop.kie, StubKieClient)
+    return shop.kie
+
+
+async def confirmed(shop: Shop, prompt: str = "рыжий кот", user_id: UserId = BUYER) -> JobId:
+    return (await shop.kiebot.confirm(user_id, await shop.offer(user_id, prompt=prompt))).id
+
+
+async def settle(shop: Shop, prompt: str) -> tuple[JobStatus, FailReason | None]:
+    job_id = await confirmed(shop, prompt)
+    await shop.work(50)
+    job = await shop.job(job_id)
+    return job.status, None if job.failure is None else job.failure.reason
+
+
+async def test_a_result_is_charged_and_told(shop: Shop) -> None:
+    assert await settle(shop, "рыжий кот") == (JobStatus.SUCCEEDED, None)
+
+    assert await shop.kiebot.wallet(BUYER) == wallet(10000 - PRICE)
+    (told,) = shop.reader.told
+    assert isinstance(told, JobSucceeded)
+    assert told.summary == "рыжий кот"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason", "tasks"),
+    [
+        ("fail", FailReason.MODEL_FAILED, 1),
+        ("refuse", FailReason.BAD_INPUT, 0),
+        ("broke", FailReason.UNAVAILABLE, 0),
+        ("lost", FailReason.NO_ANSWER, 2),
+    ],
+)
+async def test_a_failure_releases_and_is_told(
+    shop: Shop, prompt: str, reason: FailReason, tasks: int
+) -> None:
+    assert await settle(shop, prompt) == (JobStatus.FAILED, reason)
+
+    assert await shop.kiebot.wallet(BUYER) == wallet(10000)
+    assert [e.reason for e in shop.reader.told if isinstance(e, JobFailed)] == [reason]
+    assert len(kie(shop).created) == tasks
+
+
+async def test_what_kie_refuses_names_the_question(shop: Shop) -> None:
+    job_id = await confirmed(shop, "refuse")
+
+    await shop.worker.step()
+
+    failure = (await shop.job(job_id)).failure
+    assert failure is not None
+    assert failure.param == "prompt"
+
+
+async def test_an_outage_of_kie_uses_up_no_submission(shop: Shop) -> None:
+    for _ in range(5):
+        kie(shop).script(Fault("create_task", KieUnavailableError("429")))
+
+    assert await settle(shop, "рыжий кот") == (JobStatus.SUCCEEDED, None)
+
+    assert len(kie(shop).created) == 1
+
+
+async def test_an_outage_that_does_not_end_releases_at_the_deadline(shop: Shop) -> None:
+    for _ in range(500):
+        kie(shop).script(Fault("create_task", KieUnavailableError("455")))
+    job_id = await confirmed(shop)
+
+    await shop.work(1000)
+
+    job = await shop.job(job_id)
+    assert job.failure is not None
+    assert job.failure.reason is FailReason.TIMED_OUT
+    assert job.updated_at - (job.confirmed_at or job.updated_at) >= TERMS.job_timeout
+
+
+async def test_a_task_without_end_fails_at_the_deadline(shop: Shop) -> None:
+    job_id = await confirmed(shop, "stall")
+    await shop.worker.step()
+
+    shop.clock.advance(TERMS.job_timeout.total_seconds())
+    await shop.worker.step()
+
+    failure = (await shop.job(job_id)).failure
+    assert failure is not None
+    assert failure.reason is FailReason.TIMED_OUT
+    assert await shop.kiebot.wallet(BUYER) == wallet(10000)
+
+
+async def test_a_lost_answer_is_tried_once_more_and_paid_once(shop: Shop) -> None:
+    kie(shop).script(Fault("create_task", KieNoAnswerError("time-out")))
+
+    assert await settle(shop, "рыжий кот") == (JobStatus.SUCCEEDED, None)
+
+    assert len(kie(shop).created) == 2
+    assert await shop.kiebot.wallet(BUYER) == wallet(10000 - PRICE)
+
+
+async def test_a_look_that_fails_is_just_a_look(shop: Shop) -> None:
+    for fault in (KieUnavailableError("502"), KieOperatorError(401, "key"), None):
+        kie(shop).script(Fault("task_status", fault))
+    kie(shop).script(Fault("task_status", TaskPending("odd word")))
+
+    assert await settle(shop, "рыжий кот") == (JobStatus.SUCCEEDED, None)
+
+
+async def test_administrators_are_told_once_an_hour_and_cause(shop: Shop) -> None:
+    async def alerts() -> int:
+        untold = await shop.kiebot.untold(100, local=False)
+        return sum(isinstance(one.event, OperatorAlert) for one in untold)
+
+    for _ in range(3):
+        await settle(shop, "broke")
+    assert await alerts() == 1
+
+    shop.clock.advance(3601)
+    await settle(shop, "broke")
+    assert await alerts() == 2
+    assert {one.event.user_id for one in await shop.kiebot.untold(9, local=False)} == {ADMIN}
+
+
+# Files
+
+
+@define
+class Desk(Reader):
+    """A reader on whose desk one file lies."""
+
+    content: bytes | None = b"\x89PNG\r\n\x1a\n rest"
+
+    @asynccontextmanager
+    async def open(self, reference: str) -> AsyncIterator[InputFile]:
+        if self.content is None:
+            raise MediaError(reference, "gone")
+        yield BytesFile(name="cat.png", content=self.content)
+
+
+async def with_file(shop: Shop, desk: Desk) -> JobId:
+    shop.worker = Worker(shop.kiebot, desk, desk.screen_of, audience=BUYER)
+    drafted = await shop.kiebot.draft(BUYER, CHEAP)
+    cat = Attachment(reference="file:///cat.png", name="cat.png", mime="image/png", size=12)
+    drafted = await shop.kiebot.answer(BUYER, drafted.job.id, "image", cat)
+    return (await shop.kiebot.confirm(BUYER, drafted.job.id)).id
+
+
+async def test_a_file_is_handed_to_kie_before_the_task(shop: Shop) -> None:
+    job_id = await with_file(shop, Desk())
+
+    await shop.work()
+
+    assert (await shop.job(job_id)).status is JobStatus.SUCCEEDED
+
+
+async def test_a_file_that_is_gone_costs_nothing(shop: Shop) -> None:
+    job_id = await with_file(shop, Desk(content=None))
+
+    await shop.worker.step()
+
+    failure = (await shop.job(job_id)).failure
+    assert failure is not None
+    assert failure.reason is FailReason.UNREADABLE_FILE
+    assert kie(shop).created == []
+
+
+async def test_uploads_wait_for_kie_like_everything_else(shop: Shop) -> None:
+    kie(shop).script(Fault("upload", KieUnavailableError("503")))
+    job_id = await with_file(shop, Desk())
+
+    await shop.work()
+
+    assert (await shop.job(job_id)).submissions == 1
+    assert (await shop.job(job_id)).status is JobStatus.SUCCEEDED
+
+
+# One's trouble is one's own
+
+
+async def test_an_unexpected_error_in_one_job_does_not_stop_the_others(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    kie(shop).script(Fault("create_task", RuntimeError("a bug")))
+    first, second = await confirmed(shop), await confirmed(shop)
+
+    await shop.worker.step()
+
+    statuses = {(await shop.job(job)).status for job in (first, second)}
+    assert statuses == {JobStatus.QUEUED, JobStatus.RUNNING}
+    assert "job step failed" in caplog.text
+
+    await shop.work(50)
+    assert {(await shop.job(job)).status for job in (first, second)} == {JobStatus.SUCCEEDED}
+
+
+@define
+class Deaf(Reader):
+    """A reader who cannot be reached at first."""
+
+    refusals: list[Exception] = field(factory=list)
+
+    async def show(self, _: UserId, __: Screen) -> None:
+        if self.refusals:
+            raise self.refusals.pop()
+
+
+async def test_who_cannot_be_reached_counts_as_told(shop: Shop) -> None:
+    deaf = Deaf(refusals=[FrontendRefusedError("blocked")])
+    shop.worker = Worker(shop.kiebot, deaf, deaf.screen_of, audience=BUYER)
+
+    await settle(shop, "рыжий кот")
+
+    assert await shop.kiebot.untold_of(BUYER, 9) == []
+
+
+async def test_what_could_not_be_told_waits_in_order(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    deaf = Deaf(refusals=[StorageError("odd")])
+    shop.worker = Worker(shop.kiebot, deaf, deaf.screen_of, audience=BUYER)
+    await settle(shop, "рыжий кот")
+    await settle(shop, "fail")
+    assert len(await shop.kiebot.untold_of(BUYER, 9)) == 2
+    assert "telling failed" in caplog.text
+
+    later = Deaf()
+    await Worker(shop.kiebot, later, later.screen_of, audience=BUYER).tell()
+
+    assert [type(event) for event in later.told] == [JobSucceeded, JobFailed]
+    assert await shop.kiebot.untold_of(BUYER, 9) == []
+
+
+async def test_a_terminal_tells_only_its_own_person(shop: Shop) -> None:
+    await shop.meet(OTHER, roubles=100)
+    await confirmed(shop, user_id=OTHER)
+
+    await shop.work()
+
+    assert shop.reader.told == []
+    assert len(await shop.kiebot.untold_of(OTHER, 9)) == 1
+
+
+# Side by side
+
+
+async def test_two_workers_at_once_submit_a_job_once(shop: Shop) -> None:
+    for _ in range(3):
+        await confirmed(shop)
+    twin = Worker(shop.kiebot, shop.reader, shop.reader.screen_of, audience=BUYER)
+
+    await asyncio.gather(shop.worker.step(), twin.step())
+    await shop.work()
+
+    assert len(kie(shop).created) == 3
+
+
+async def test_running_means_working_and_telling(shop: Shop) -> None:
+    """No step is called: a confirmed job comes to its end while the worker runs."""
+    running = asyncio.create_task(shop.worker.run())
+    job_id = await confirmed(shop)
+
+    async with asyncio.timeout(20):
+        async for job in shop.kiebot.follow(BUYER, job_id, every_s=0.05):
+            shop.clock.advance(4)
+            last = job.status
+        await shop.reader.heard.wait()
+
+    assert last is JobStatus.SUCCEEDED
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_drafts_nobody_touched_are_cancelled(shop: Shop) -> None:
+    offer = await shop.offer()
+    shop.clock.advance(timedelta(hours=24, seconds=1).total_seconds())
+
+    await shop.kiebot.cancel_stale_drafts(None)
+
+    assert (await shop.job(offer)).status is JobStatus.CANCELLED
+
+
+async def test_a_draft_waits_for_the_money_to_come(shop: Shop) -> None:
+    offer = await shop.offer()
+    topup = await shop.kiebot.start_topup(BUYER, "100")
+    shop.clock.advance(timedelta(hours=25).total_seconds())
+
+    await shop.kiebot.cancel_stale_drafts(None)
+    assert (await shop.job(offer)).is_offer
+
+    await shop.kiebot.cancel_topup(BUYER, topup.id)
+    await shop.kiebot.cancel_stale_drafts(None)
+    assert (await shop.job(offer)).status is JobStatus.CANCELLED
+
+
+async def test_a_model_that_left_the_catalog_gives_the_money_back(shop: Shop) -> None:
+    job_id = await confirmed(shop)
+    shop.catalog = evolve(shop.catalog, models=shop.catalog.models[:1])
+    other = Shop(
+        storage=shop.storage, kie=shop.kie, clock=shop.clock, catalog=shop.catalog, prefix="o"
+    )
+
+    await other.worker.step()
+
+    assert (await shop.job(job_id)).status is JobStatus.FAILED
+    assert [type(event) for event in other.reader.told] == [JobFailed]
