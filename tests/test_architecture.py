@@ -64,9 +64,14 @@ ROOMS = {
         kiebot=names("kiebot.core.* kiebot.ports.*"),
     ),
     # The application.
+    "engine": Room(
+        files=names("engine.py"),
+        kiebot=names("kiebot.core.* kiebot.ports.*"),
+        others=names("attrs"),
+    ),
     "app": Room(
         files=names("app.py"),
-        kiebot=names("kiebot.core.* kiebot.ports.*"),
+        kiebot=names("kiebot.core.* kiebot.ports.* kiebot.engine"),
         others=names("attrs"),
     ),
     "conversation": Room(
@@ -77,7 +82,9 @@ ROOMS = {
     "worker": Room(
         files=names("worker.py"),
         # Of storage it knows the type of a lead, which it hands on.
-        kiebot=names("kiebot.core.* kiebot.app kiebot.ports.frontend kiebot.ports.storage"),
+        kiebot=names(
+            "kiebot.core.* kiebot.app kiebot.engine kiebot.ports.frontend kiebot.ports.storage"
+        ),
         others=names("attrs"),
     ),
     # The outside world. No adapter knows one of another port.

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from decimal import Decimal
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from kiebot.core import audit, billing, drafts, holds, jobs, params, pricing, topups
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
@@ -21,6 +21,7 @@ from kiebot.core.drafts import Drafted
 from kiebot.core.errors import (
     DuplicateRefError,
     InsufficientFundsError,
+    MediaError,
     NotAllowedError,
     NotFoundError,
     NotOnSaleError,
@@ -38,6 +39,7 @@ from kiebot.core.media import Attachment
 from kiebot.core.money import Money
 from kiebot.core.params import JsonValue
 from kiebot.core.pricing import Quote
+from kiebot.core.tasks import TaskRequest, TaskStatus
 from kiebot.core.terms import Terms
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.users import User, UserId
@@ -46,6 +48,9 @@ from kiebot.engine import Engine, OpenFile
 from kiebot.ports.kie import InputFile, KieClient
 from kiebot.ports.storage import Lead, Storage, UnitOfWork
 from kiebot.ports.system import Clock, NewId
+
+OpenedFile: TypeAlias = AbstractAsyncContextManager[InputFile]
+"""A file to be read."""
 
 
 class Pulse:
@@ -257,6 +262,10 @@ class Kiebot:
             user_id, job_id, name, lambda model, before: drafts.finished(model, before, name)
         )
 
+    async def complete(self, user_id: UserId, job_id: JobId) -> Drafted:
+        """Nothing more is added: a draft in which nothing is missing becomes an offer."""
+        return await self._answer(user_id, job_id, None, lambda _, before: before)
+
     async def clear_files(self, user_id: UserId, job_id: JobId, name: str) -> Drafted:
         """Begin a list of files anew."""
         return await self._answer(
@@ -377,16 +386,20 @@ class Kiebot:
         """Wait for the right to work on the jobs of a scope; one process has it at a time."""
         return self._storage.lead(scope)
 
-    async def advance(self, job_id: JobId, lead: Lead | None, open_file: OpenFile) -> Job:
+    async def advance(
+        self, job_id: JobId, lead: Lead | None, open_file: OpenFile | None = None
+    ) -> Job:
         """
         One step of one job: submit what is queued, check what runs. The job as it is then.
+
+        Without `open_file` only files that are given by address can be read.
 
         Raises:
             LeadLostError: Another process leads; nothing was stored.
         """
         async with self._storage.read() as uow:
             job = await uow.jobs.get(job_id)
-        moved = await self._engine.advance(job, lead, open_file)
+        moved = await self._engine.advance(job, lead, open_file or _only_addresses)
         if moved != job:
             self.pulse.beat()
         return moved
@@ -430,7 +443,7 @@ class Kiebot:
         async with self._storage.begin() as uow:
             await uow.outbox.told(event_id, self._clock())
 
-    def open_result(self, url: str) -> AbstractAsyncContextManager[InputFile]:
+    def open_result(self, url: str) -> OpenedFile:
         """Read a file that a task made (MediaError)."""
         return self._kie.open_result(url)
 
@@ -529,6 +542,19 @@ class Kiebot:
             topup = await uow.topups.get(topup_id)
             return topup, await uow.users.get(topup.user_id)
 
+    async def topup_background(
+        self, by: UserId, topup: TopUp
+    ) -> tuple[Sequence[LedgerEntry], TopUp | None]:
+        """The other top-ups of its person, and the latest other one with the same receipt."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            entries = await uow.ledger.topped_up(topup.user_id)
+            seen = None
+            for file in topup.receipt:
+                if file.digest is not None and seen is None:
+                    seen = await uow.topups.with_receipt(file.digest, topup.id)
+        return [entry for entry in entries if entry.ref != f"topup:{topup.id}"], seen
+
     async def correct_topup(self, by: UserId, topup_id: TopUpId, amount: str) -> TopUp:
         """Name the amount that really came; then only that amount can be approved."""
         self._allow(by)
@@ -621,6 +647,14 @@ class Kiebot:
         async with self._storage.read() as uow:
             return await uow.jobs.open(limit)
 
+    async def look(self, job: Job) -> TaskStatus:
+        """What KIE says of a running job; nothing is stored (KieError, NotFoundError)."""
+        if job.kie_task_id is None:
+            raise NotFoundError("task of job", job.id)
+        model = self.catalog.model(job.model_id)
+        request = TaskRequest(job_id=job.id, model=model, params=job.params)
+        return await self._kie.task_status(request, job.kie_task_id)
+
     async def audit(self, progress: Callable[[], None] = lambda: None) -> audit.Audit:
         """Recompute everything from the ledger; `progress` is called for each thing looked at."""
         problems: list[audit.Problem] = []
@@ -653,7 +687,7 @@ class Kiebot:
         self,
         user_id: UserId,
         job_id: JobId,
-        name: str,
+        name: str | None,
         changed: Callable[[Model, Mapping[str, JsonValue]], Mapping[str, JsonValue]],
         *,
         collecting: bool = False,
@@ -664,7 +698,8 @@ class Kiebot:
                 raise RefusedByStatusError("job", job.id, job.status)
             model = self.model(job.model_id)
             answers = changed(model, job.params)
-            param = params.param_for(model, answers, name)
+            param = None if name is None else params.param_for(model, answers, name)
+            is_open = collecting and param is not None and drafts.has_room(param, answers)
             drafted = drafts.answer(
                 job,
                 model,
@@ -672,7 +707,7 @@ class Kiebot:
                 self.terms.price_multiplier,
                 self._clock(),
                 new_id=self._job_id(),
-                collecting=param if collecting and drafts.has_room(param, answers) else None,
+                collecting=param if is_open else None,
             )
             await uow.record(_drafted(user_id, drafted))
         return drafted
@@ -703,6 +738,12 @@ class Kiebot:
 
     def _job_id(self) -> JobId:
         return JobId(self._new_id())
+
+
+@contextlib.asynccontextmanager
+async def _only_addresses(reference: str) -> AsyncIterator[InputFile]:
+    raise MediaError(reference, "only addresses are read here")
+    yield  # a generator, as a context manager needs
 
 
 def _drafted(user_id: UserId, drafted: Drafted) -> Change:

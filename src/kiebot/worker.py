@@ -48,12 +48,13 @@ class Worker:
     Works on the jobs of a scope while it leads, and tells people at its frontend.
 
     `audience` is the one person that the frontend talks to; None: everybody who is not local.
+    Without a frontend it only works: whoever embeds kiebot tells people, and files are addresses.
     """
 
     def __init__(
         self,
         kiebot: Kiebot,
-        frontend: Frontend,
+        frontend: Frontend | None,
         make_screen: MakeScreen,
         *,
         audience: UserId | None,
@@ -87,6 +88,8 @@ class Worker:
 
     async def tell(self) -> None:
         """Tell everybody what they were not told yet: each in order, people side by side."""
+        if self._frontend is None:
+            return
         by_person: dict[UserId, list[Untold]] = defaultdict(list)
         for untold in await self._untold():
             by_person[untold.event.user_id].append(untold)
@@ -138,13 +141,13 @@ class Worker:
             await self._kiebot.cancel_stale_drafts(lead)
 
     @property
-    def _open_file(self) -> OpenFile:
-        return self._frontend.open
+    def _open_file(self) -> OpenFile | None:
+        return None if self._frontend is None else self._frontend.open
 
     # Telling
 
     async def _tell(self) -> None:
-        while True:
+        while self._frontend is not None:
             beat = self._kiebot.pulse.next()
             await self.tell()
             await _first(IDLE_S, (beat,))
@@ -163,6 +166,7 @@ class Worker:
                 if self._rests(user_id):
                     return
                 try:
+                    assert self._frontend is not None
                     await self._frontend.show(user_id, await self._make_screen(untold.event))
                 except FrontendRefusedError:
                     # Who cannot be reached counts as told: the result stays in the history.

@@ -129,15 +129,17 @@ class SteppingKie:
     async def create_task(self, request: TaskRequest) -> TaskId:
         self.step("before createTask")
         self.step.diary.note("tasks", request.job_id)
-        task_id = await self.inner.create_task(request)
-        self.step("after createTask")
-        return task_id
+        try:
+            return await self.inner.create_task(request)
+        finally:
+            self.step("after createTask")
 
     async def task_status(self, request: TaskRequest, task_id: TaskId) -> TaskStatus:
         self.step("before recordInfo")
-        status = await self.inner.task_status(request, task_id)
-        self.step("after recordInfo")
-        return status
+        try:
+            return await self.inner.task_status(request, task_id)
+        finally:
+            self.step("after recordInfo")
 
     async def upload(self, file: InputFile) -> str:
         return await self.inner.upload(file)

@@ -2,8 +2,8 @@
 Storage: what is kept, and the one way in which it changes.
 
 Everything is read through a unit of work and written by `UnitOfWork.record`, which stores a
-`Change` whole or not at all. A unit of work of `begin` locks what its `get` methods return until
-the block ends; whoever locks several takes the job or top-up first, then the wallet.
+`Change` whole or not at all. A unit of work of `begin` locks the job, top-up or wallet that a `get`
+returns until the block ends; whoever locks several takes the job or top-up first, then the wallet.
 
 Driver errors leave as StorageError (StorageUnavailableError where the database cannot be reached).
 """
@@ -193,7 +193,9 @@ class UnitOfWork(Protocol):
         Whatever is raised here ends the unit of work: nothing of it is stored.
 
         Raises:
-            StaleError: A job or top-up is no longer as it was read, or a new one's id is taken.
+            StaleError: A job or top-up is no longer as it was read, or a new one's id is taken, or
+                the person has a pending top-up already, or the update was done already (a change
+                that says nothing but that an update is done is harmless).
             DuplicateRefError: The entry's ref stands in the ledger.
             InsufficientFundsError: A part of the wallet would fall below zero.
             NotFoundError: The entry's person has no wallet.

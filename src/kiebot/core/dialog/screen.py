@@ -100,6 +100,14 @@ class Press:
 
     action: Action
 
+    @classmethod
+    def of(cls, data: str) -> Self:
+        """From callback data as it came, rubbish too: that is answered as any old button."""
+        try:
+            return cls(Action.decode(data))
+        except ValueError:
+            return cls(Action.of("unknown"))
+
 
 @frozen
 class Say:

@@ -1,0 +1,646 @@
+"""
+MemoryStorage: everything in the process, for tests and for libraries that keep nothing.
+
+Values are immutable, so that a transaction is a copy of a few dicts that is swapped in at the end,
+and a snapshot is the state that stands.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from attrs import Factory, define, evolve, frozen
+
+from kiebot.core.audit import Fact, JobFact, StrayFact, TopUpFact, WalletFact
+from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
+from kiebot.core.errors import (
+    DuplicateRefError,
+    KiebotError,
+    LeadLostError,
+    NotFoundError,
+    StaleError,
+    StorageError,
+    WrongDatabaseError,
+)
+from kiebot.core.events import Event, OperatorAlert, Untold
+from kiebot.core.expect import Expect
+from kiebot.core.jobs import OPEN, Job, JobStatus
+from kiebot.core.language import Language
+from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
+from kiebot.core.users import User, UserId, is_local
+from kiebot.core.wallet import EFFECTS, OF_A_JOB, EntryKind, JobId, LedgerEntry, Wallet, post
+from kiebot.ports.storage import Lead, UnitOfWork
+from kiebot.ports.system import Clock
+
+T = TypeVar("T")
+
+_SETTLEMENTS = frozenset({EntryKind.CHARGE, EntryKind.RELEASE})
+
+
+class MemoryStorage:
+    """A database that ends with its process; another process never sees it."""
+
+    def __init__(self, *, clock: Clock = partial(datetime.now, UTC)) -> None:  # noqa: B008
+        self._state = _State()
+        self._writing = asyncio.Lock()
+        self._clock = clock
+        self._leading: dict[str, asyncio.Lock] = {}
+        self._tokens: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def begin(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        """See the port."""
+        async with self._writing:
+            if lead is not None:
+                self._check(lead)
+            uow = MemoryUnitOfWork(self._state.copy(), self._clock, may_write=True)
+            yield uow
+            self._state = uow.finish()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[UnitOfWork]:
+        """See the port."""
+        # Nobody writes into a state that stands: it is a snapshot.
+        yield MemoryUnitOfWork(self._state, self._clock, may_write=False)
+
+    def lead(self, scope: str) -> AbstractAsyncContextManager[Lead]:
+        """See the port."""
+        return self._lead(scope)
+
+    async def migrate(self) -> Sequence[str]:
+        """See the port: there is no schema."""
+        return ()
+
+    async def missing_migrations(self) -> Sequence[str]:
+        """See the port: there is no schema."""
+        return ()
+
+    async def claim(self, facts: Iterable[tuple[str, str]]) -> None:
+        """See the port."""
+        async with self._writing:
+            state = self._state.copy()
+            for what, wanted in facts:
+                found = state.identity.setdefault(what, wanted)
+                if found != wanted:
+                    raise WrongDatabaseError(what, found=found, wanted=wanted)
+            self._state = state
+
+    async def ping(self) -> None:
+        """See the port."""
+
+    async def close(self) -> None:
+        """See the port."""
+
+    @asynccontextmanager
+    async def _lead(self, scope: str) -> AsyncIterator[Lead]:
+        async with self._leading.setdefault(scope, asyncio.Lock()):
+            token = self._tokens[scope] = self._tokens.get(scope, 0) + 1
+            lead = MemoryLead(scope, token)
+            try:
+                yield lead
+            finally:
+                lead.lost.set()
+
+    def _check(self, lead: Lead) -> None:
+        if lead.lost.is_set() or self._tokens.get(lead.scope) != lead.token:
+            raise LeadLostError(lead.scope)
+
+
+class MemoryLead:
+    """A lead; within one process it cannot be lost but by giving it back."""
+
+    def __init__(self, scope: str, token: int) -> None:
+        self.scope = scope
+        self.token = token
+        self.lost = asyncio.Event()
+
+    def holds(self) -> bool:
+        """See the port."""
+        return not self.lost.is_set()
+
+
+@frozen(kw_only=True)
+class _Told:
+    """A row of the outbox."""
+
+    event: Event
+    created_at: datetime
+    told_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class _Update:
+    """A row of the inbox."""
+
+    user_id: UserId
+    body: str
+    is_done: bool = False
+
+
+@define
+class _State:
+    """Everything there is. The ledger's and the outbox's keys are running numbers."""
+
+    users: dict[UserId, User] = Factory(dict)
+    wallets: dict[UserId, Wallet] = Factory(dict)
+    ledger: dict[int, LedgerEntry] = Factory(dict)
+    refs: dict[str, int] = Factory(dict)
+    jobs: dict[JobId, Job] = Factory(dict)
+    topups: dict[TopUpId, TopUp] = Factory(dict)
+    expects: dict[UserId, Expect | None] = Factory(dict)
+    inbox: dict[int, _Update] = Factory(dict)
+    outbox: dict[int, _Told] = Factory(dict)
+    identity: dict[str, str] = Factory(dict)
+
+    def copy(self) -> "_State":
+        """A state to write into."""
+        return _State(
+            users=dict(self.users),
+            wallets=dict(self.wallets),
+            ledger=dict(self.ledger),
+            refs=dict(self.refs),
+            jobs=dict(self.jobs),
+            topups=dict(self.topups),
+            expects=dict(self.expects),
+            inbox=dict(self.inbox),
+            outbox=dict(self.outbox),
+            identity=dict(self.identity),
+        )
+
+
+class MemoryUnitOfWork:
+    """The repositories over one state."""
+
+    def __init__(self, state: _State, clock: Clock, *, may_write: bool) -> None:
+        self._state = state
+        self._clock = clock
+        self._may_write = may_write
+        self._broken: KiebotError | None = None
+        self.users = MemoryUsers(state, self._writable)
+        self.wallets = MemoryWallets(state)
+        self.ledger = MemoryLedger(state)
+        self.jobs = MemoryJobs(state)
+        self.topups = MemoryTopUps(state)
+        self.ui_state = MemoryUiState(state)
+        self.inbox = MemoryInbox(state, self._writable)
+        self.outbox = MemoryOutbox(state, self._writable)
+
+    def finish(self) -> _State:
+        """The state to swap in; StorageError where something in it was refused."""
+        self._writable()
+        return self._state
+
+    async def record(self, change: Change) -> None:
+        """See the port."""
+        self._writable()
+        try:
+            for topup in change.topups:
+                self._save_topup(topup)
+            for job in change.jobs:
+                self._save_job(job)
+            if change.entry is not None:
+                self._post(change.entry)
+            for event in change.events:
+                self._tell(event)
+            if change.expecting is not None:
+                self._expect(change.expecting)
+            if change.update_id is not None:
+                says_more = change != Change(update_id=change.update_id)
+                self._finish_update(change.update_id, says_more=says_more)
+        except KiebotError as error:
+            self._broken = error
+            raise
+
+    async def facts(self) -> AsyncIterator[Fact]:
+        """See the port."""
+        for fact in _facts(self._state):
+            yield fact
+
+    def _writable(self) -> None:
+        if not self._may_write:
+            raise StorageError("a snapshot is only read")
+        if self._broken is not None:
+            raise StorageError(
+                f"nothing of this is stored, for something in it was refused: {self._broken}"
+            ) from self._broken
+
+    def _save_job(self, step: JobStep) -> None:
+        job = step.job
+        stands = self._state.jobs.get(job.id)
+        if (None if stands is None else stands.status) is not step.was:
+            raise StaleError("job", job.id)
+        self._must_know(job.user_id)
+        self._state.jobs[job.id] = job
+
+    def _save_topup(self, step: TopUpStep) -> None:
+        topup = step.topup
+        stands = self._state.topups.get(topup.id)
+        if (None if stands is None else stands.status) is not step.was:
+            raise StaleError("top-up", topup.id)
+        self._must_know(topup.user_id)
+        if step.was is None and any(
+            other.user_id == topup.user_id and other.status is TopUpStatus.PENDING
+            for other in self._state.topups.values()
+        ):
+            raise StaleError("top-up", topup.id)
+        self._state.topups[topup.id] = topup
+
+    def _post(self, entry: LedgerEntry) -> None:
+        state = self._state
+        if entry.ref in state.refs:
+            stands = state.ledger[state.refs[entry.ref]]
+            raise DuplicateRefError(entry.ref, same=stands.is_same_movement(entry))
+        if entry.user_id not in state.wallets:
+            raise NotFoundError("wallet", entry.user_id)
+        wallet = post(state.wallets[entry.user_id], entry)
+        if entry.job_id is not None:
+            self._post_for_job(entry, entry.job_id)
+        state.wallets[entry.user_id] = wallet
+        number = len(state.ledger) + 1
+        state.ledger[number] = evolve(entry, id=number)
+        state.refs[entry.ref] = number
+
+    def _post_for_job(self, entry: LedgerEntry, job_id: JobId) -> None:
+        if job_id not in self._state.jobs:
+            raise StorageError(f"{entry.ref}: no job {job_id}")
+        for other in self._state.ledger.values():
+            if other.job_id == job_id and _settles_alike(other.kind, entry.kind):
+                raise DuplicateRefError(entry.ref, same=False)
+
+    def _tell(self, event: Event) -> None:
+        number = len(self._state.outbox) + 1
+        self._state.outbox[number] = _Told(event=event, created_at=self._clock())
+
+    def _expect(self, expecting: Expecting) -> None:
+        self._state.expects[expecting.user_id] = expecting.expect
+
+    def _finish_update(self, update_id: int, *, says_more: bool) -> None:
+        update = self._state.inbox.get(update_id)
+        if update is not None and not update.is_done:
+            self._state.inbox[update_id] = evolve(update, is_done=True)
+        elif says_more:
+            raise StaleError("update", str(update_id))
+
+    def _must_know(self, user_id: UserId) -> None:
+        if user_id not in self._state.users:
+            raise StorageError(f"no user {user_id}")
+
+
+class MemoryUsers:
+    """See the port."""
+
+    def __init__(self, state: _State, writable: Callable[[], None]) -> None:
+        self._state = state
+        self._writable = writable
+
+    async def get(self, user_id: UserId) -> User:
+        return _found("user", user_id, self._state.users.get(user_id))
+
+    async def add(self, user: User) -> bool:
+        self._writable()
+        known = self._state.users.get(user.id)
+        if known is not None:
+            self._state.users[user.id] = evolve(known, name=user.name)
+            return False
+        self._state.users[user.id] = user
+        self._state.wallets[user.id] = Wallet(user_id=user.id)
+        return True
+
+    async def speak(self, user_id: UserId, language: Language) -> None:
+        self._writable()
+        user = await self.get(user_id)
+        self._state.users[user_id] = evolve(user, language=language)
+
+
+class MemoryWallets:
+    """See the port."""
+
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def get(self, user_id: UserId) -> Wallet:
+        return _found("wallet", user_id, self._state.wallets.get(user_id))
+
+
+class MemoryLedger:
+    """See the port."""
+
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def of_job(self, job_id: JobId) -> Sequence[LedgerEntry]:
+        return [entry for entry in self._state.ledger.values() if entry.job_id == job_id]
+
+    async def by_ref(self, ref: str) -> LedgerEntry | None:
+        number = self._state.refs.get(ref)
+        return None if number is None else self._state.ledger[number]
+
+    async def recent(
+        self, user_id: UserId, limit: int, before: int | None = None
+    ) -> Sequence[LedgerEntry]:
+        settled = {
+            entry.job_id for entry in self._state.ledger.values() if entry.kind in _SETTLEMENTS
+        }
+        seen = [
+            entry
+            for entry in self._newest_of(user_id)
+            if (before is None or entry.id < before)
+            and not (entry.kind is EntryKind.HOLD and entry.job_id in settled)
+        ]
+        return seen[:limit]
+
+    async def topped_up(self, user_id: UserId) -> Sequence[LedgerEntry]:
+        return [entry for entry in self._newest_of(user_id) if entry.kind is EntryKind.TOPUP]
+
+    def _newest_of(self, user_id: UserId) -> Sequence[LedgerEntry]:
+        return [
+            entry for entry in reversed(self._state.ledger.values()) if entry.user_id == user_id
+        ]
+
+
+class MemoryJobs:
+    """See the port."""
+
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def get(self, job_id: JobId) -> Job:
+        return _found("job", job_id, self._state.jobs.get(job_id))
+
+    async def recent(
+        self, user_id: UserId, limit: int, before: JobId | None = None
+    ) -> Sequence[Job]:
+        confirmed = sorted(
+            (
+                (job.confirmed_at, job.id)
+                for job in self._state.jobs.values()
+                if job.user_id == user_id and job.confirmed_at is not None
+            ),
+            reverse=True,
+        )
+        if before is not None:
+            last = self._state.jobs.get(before)
+            if last is None or last.confirmed_at is None:
+                return []
+            confirmed = [key for key in confirmed if key < (last.confirmed_at, last.id)]
+        return [self._state.jobs[job_id] for _, job_id in confirmed[:limit]]
+
+    async def open_of(self, user_id: UserId) -> Sequence[Job]:
+        return [job for job in self._open() if job.user_id == user_id]
+
+    async def open(self, limit: int) -> Sequence[Job]:
+        return self._open()[:limit]
+
+    async def draft_of(self, user_id: UserId) -> Job | None:
+        drafts = [
+            job
+            for job in self._state.jobs.values()
+            if job.user_id == user_id and job.status is JobStatus.DRAFT
+        ]
+        return max(drafts, key=lambda job: job.updated_at, default=None)
+
+    async def due(self, at: datetime, limit: int, *, local: bool) -> Sequence[Job]:
+        due = sorted(
+            (job.next_check_at, job.id)
+            for job in self._open()
+            if job.next_check_at is not None
+            and job.next_check_at <= at
+            and is_local(job.user_id) == local
+        )
+        return [self._state.jobs[job_id] for _, job_id in due[:limit]]
+
+    async def next_due(self, *, local: bool) -> datetime | None:
+        return min(
+            (
+                job.next_check_at
+                for job in self._open()
+                if job.next_check_at is not None and is_local(job.user_id) == local
+            ),
+            default=None,
+        )
+
+    async def stale_drafts(self, untouched_since: datetime, limit: int) -> Sequence[Job]:
+        waiting = {topup.user_id for topup in self._state.topups.values() if topup.is_waiting}
+        stale = [
+            job
+            for job in self._state.jobs.values()
+            if job.status is JobStatus.DRAFT
+            and job.updated_at <= untouched_since
+            and job.user_id not in waiting
+        ]
+        return sorted(stale, key=lambda job: (job.updated_at, job.id))[:limit]
+
+    async def times(self, model_id: str, limit: int) -> Sequence[float]:
+        done = sorted(
+            (
+                (job.updated_at, job.confirmed_at)
+                for job in self._state.jobs.values()
+                if job.model_id == model_id
+                and job.status is JobStatus.SUCCEEDED
+                and job.confirmed_at is not None
+            ),
+            reverse=True,
+        )
+        return [(ended - confirmed).total_seconds() for ended, confirmed in done[:limit]]
+
+    def _open(self) -> Sequence[Job]:
+        jobs = [job for job in self._state.jobs.values() if job.status in OPEN]
+        return sorted(jobs, key=lambda job: (job.confirmed_at or job.created_at, job.id))
+
+
+class MemoryTopUps:
+    """See the port."""
+
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def get(self, topup_id: TopUpId) -> TopUp:
+        return _found("top-up", topup_id, self._state.topups.get(topup_id))
+
+    async def pending_of(self, user_id: UserId) -> TopUp | None:
+        return self._last(
+            lambda topup: topup.user_id == user_id and topup.status is TopUpStatus.PENDING
+        )
+
+    async def reviewed_of(self, user_id: UserId) -> TopUp | None:
+        return self._last(
+            lambda topup: topup.user_id == user_id and topup.status is TopUpStatus.MANUAL_REVIEW
+        )
+
+    async def to_review(self, limit: int) -> Sequence[TopUp]:
+        waiting = [
+            topup
+            for topup in self._state.topups.values()
+            if topup.status is TopUpStatus.MANUAL_REVIEW
+        ]
+        return sorted(waiting, key=_by_age)[:limit]
+
+    async def with_receipt(self, digest: str, other_than: TopUpId) -> TopUp | None:
+        return self._last(
+            lambda topup: (
+                topup.id != other_than and any(file.digest == digest for file in topup.receipt)
+            )
+        )
+
+    def _last(self, fits: Callable[[TopUp], bool]) -> TopUp | None:
+        return max(filter(fits, self._state.topups.values()), key=_by_age, default=None)
+
+
+class MemoryUiState:
+    """See the port."""
+
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def get(self, user_id: UserId) -> Expect | None:
+        return self._state.expects.get(user_id)
+
+
+class MemoryInbox:
+    """See the port."""
+
+    def __init__(self, state: _State, writable: Callable[[], None]) -> None:
+        self._state = state
+        self._writable = writable
+
+    async def store(self, update_id: int, user_id: UserId, body: str, at: datetime) -> bool:  # noqa: ARG002
+        self._writable()
+        if update_id in self._state.inbox:
+            return False
+        self._state.inbox[update_id] = _Update(user_id=user_id, body=body)
+        return True
+
+    async def waiting(self, limit: int) -> Sequence[tuple[int, UserId, str]]:
+        waiting = [
+            (update_id, update.user_id, update.body)
+            for update_id, update in sorted(self._state.inbox.items(), key=lambda item: item[0])
+            if not update.is_done
+        ]
+        return waiting[:limit]
+
+
+class MemoryOutbox:
+    """See the port."""
+
+    def __init__(self, state: _State, writable: Callable[[], None]) -> None:
+        self._state = state
+        self._writable = writable
+
+    async def untold(self, limit: int, *, local: bool) -> Sequence[Untold]:
+        return self._where(
+            lambda _, told: told.told_at is None and is_local(told.event.user_id) == local, limit
+        )
+
+    async def untold_of(
+        self, user_id: UserId, limit: int, since: int | None = None
+    ) -> Sequence[Untold]:
+        return self._where(
+            lambda number, told: (
+                told.event.user_id == user_id
+                and (told.told_at is None or (since is not None and number > since))
+            ),
+            limit,
+        )
+
+    async def last_of(self, user_id: UserId) -> int:
+        return max(
+            (
+                number
+                for number, told in self._state.outbox.items()
+                if told.event.user_id == user_id
+            ),
+            default=0,
+        )
+
+    async def told(self, event_id: int, at: datetime) -> None:
+        self._writable()
+        told = self._state.outbox.get(event_id)
+        if told is not None and told.told_at is None:
+            self._state.outbox[event_id] = evolve(told, told_at=at)
+
+    async def last_alert(self, cause: str) -> datetime | None:
+        return max(
+            (
+                told.created_at
+                for told in self._state.outbox.values()
+                if isinstance(told.event, OperatorAlert) and f"kie:{told.event.code}" == cause
+            ),
+            default=None,
+        )
+
+    def _where(self, fits: Callable[[int, _Told], bool], limit: int) -> Sequence[Untold]:
+        found = [
+            Untold(id=number, event=told.event)
+            for number, told in self._state.outbox.items()
+            if fits(number, told)
+        ]
+        return found[:limit]
+
+
+def _found(what: str, id: object, thing: T | None) -> T:  # noqa: A002 - the attribute's name
+    if thing is None:
+        raise NotFoundError(what, id)
+    return thing
+
+
+def _by_age(topup: TopUp) -> tuple[datetime, TopUpId]:
+    return (topup.created_at, topup.id)
+
+
+def _settles_alike(one: EntryKind, other: EntryKind) -> bool:
+    """Whether a job has at most one of these."""
+    return one is other or (one in _SETTLEMENTS and other in _SETTLEMENTS)
+
+
+def _facts(state: _State) -> Iterable[Fact]:
+    entries = list(state.ledger.values())
+    for user_id, wallet in state.wallets.items():
+        of_user = [entry for entry in entries if entry.user_id == user_id]
+        effects = [(EFFECTS[entry.kind], entry.amount.kopecks) for entry in of_user]
+        yield WalletFact(
+            user_id=user_id,
+            balance_kop=wallet.available.kopecks,
+            hold_kop=wallet.held.kopecks,
+            ledger_balance_kop=sum(available * kopecks for (available, _), kopecks in effects),
+            ledger_hold_kop=sum(held * kopecks for (_, held), kopecks in effects),
+            open_jobs_kop=sum(
+                job.price.kopecks
+                for job in state.jobs.values()
+                if job.user_id == user_id and job.is_open and job.price is not None
+            ),
+            entries=len(of_user),
+        )
+    for job in state.jobs.values():
+        of_job = [entry for entry in entries if entry.job_id == job.id]
+        yield JobFact(
+            job_id=job.id,
+            status=job.status,
+            holds=sum(entry.kind is EntryKind.HOLD for entry in of_job),
+            charges=sum(entry.kind is EntryKind.CHARGE for entry in of_job),
+            releases=sum(entry.kind is EntryKind.RELEASE for entry in of_job),
+            refunds=sum(entry.kind is EntryKind.REFUND for entry in of_job),
+            foreign=sum(
+                (entry.user_id, entry.amount) != (job.user_id, job.price) for entry in of_job
+            ),
+        )
+    for topup in state.topups.values():
+        credited = [entry for entry in entries if entry.ref == f"topup:{topup.id}"]
+        yield TopUpFact(
+            topup_id=topup.id,
+            status=topup.status,
+            credits=len(credited),
+            foreign=sum(
+                (entry.user_id, entry.amount) != (topup.user_id, topup.amount) for entry in credited
+            ),
+        )
+    for entry in entries:
+        if entry.kind in OF_A_JOB and entry.job_id not in state.jobs:
+            yield StrayFact(ref=entry.ref, why="no job")
+        if (
+            entry.kind is EntryKind.TOPUP
+            and TopUpId(entry.ref.removeprefix("topup:")) not in state.topups
+        ):
+            yield StrayFact(ref=entry.ref, why="no top-up")

@@ -1,0 +1,585 @@
+"""
+PostgresStorage: one database, for any number of machines.
+
+A change is one statement: it locks the wallet, inserts the entry, and updates the wallet from what
+was inserted. (Updating first, with `on conflict do nothing` after it, loses money where the same
+ref comes twice at once.) What a `get` locks is locked `for no key update`, which keeps writers out
+and lets foreign keys be checked.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from kiebot.adapters.storage import migrations, rows
+from kiebot.adapters.storage.lead import holder, leading
+from kiebot.adapters.storage.migrations import Migration
+from kiebot.adapters.storage.rows import Row
+from kiebot.adapters.storage.sql import Part, SqlUnitOfWork, Step, not_usable, utc_now
+from kiebot.core.errors import (
+    LeadLostError,
+    StorageError,
+    StorageUnavailableError,
+    WrongDatabaseError,
+)
+from kiebot.core.wallet import EFFECTS, LedgerEntry
+from kiebot.ports.storage import Lead, UnitOfWork
+from kiebot.ports.system import Clock
+
+_LOCKS_OF_KIEBOT = 0x6B6965  # "kie": the first key of our advisory locks
+_MIGRATING = (_LOCKS_OF_KIEBOT << 32) + 1
+_CONNECT_S = 10
+_ACQUIRE_S = 30
+_STATEMENT_S = 30
+_PATIENT_S = 3600  # migrations and audits
+_BATCH = 500
+_LOOK_AT_ROW_S = 0.5
+
+
+class PostgresStorage:
+    """A PostgreSQL database."""
+
+    def __init__(self, dsn: str, pool: Any, clock: Clock, lease_s: float) -> None:
+        self._dsn = dsn
+        self._pool = pool
+        self._clock = clock
+        self._lease_s = lease_s
+
+    @classmethod
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        clock: Clock = utc_now,
+        lease_s: float = 15.0,
+        pool_min: int = 1,
+        pool_max: int = 10,
+    ) -> "PostgresStorage":
+        """
+        Connect; `pool_max` transactions run at once, others wait for one of them.
+
+        Raises:
+            StorageUnavailableError: It cannot be reached, or lets us not in. The password is not
+                in the message.
+        """
+        settings = {
+            "application_name": "kiebot",
+            "statement_timeout": f"{_STATEMENT_S}s",
+            # A process that was frozen inside a transaction must not hold its locks for ever.
+            "idle_in_transaction_session_timeout": f"{max(1, round(lease_s))}s",
+            "jit": "off",
+        }
+        with _connecting(dsn):
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=pool_min,
+                max_size=pool_max,
+                timeout=_CONNECT_S,
+                # More patient than the server, so that it is the server that gives up first.
+                command_timeout=2 * _STATEMENT_S,
+                server_settings=settings,
+                # A round trip for each transaction, to undo what nobody here does to a session.
+                reset=_keep,
+            )
+        return cls(dsn, pool, clock, lease_s)
+
+    @asynccontextmanager
+    async def begin(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        """See the port."""
+        async with self._transaction("begin isolation level read committed") as connection:
+            if lead is not None:
+                await _check(connection, lead)
+            yield SqlUnitOfWork(connection, self._clock)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[UnitOfWork]:
+        """See the port."""
+        start = "begin isolation level repeatable read read only"
+        async with self._transaction(start, is_snapshot=True) as connection:
+            yield SqlUnitOfWork(connection, self._clock)
+
+    def lead(self, scope: str) -> AbstractAsyncContextManager[Lead]:
+        """See the port."""
+        return leading(scope, _PostgresSeat(self._dsn, scope, self._lease_s), self._lease_s)
+
+    async def migrate(self) -> Sequence[str]:
+        """See the port."""
+        async with self._transaction("begin") as connection:
+            await connection.run("set local statement_timeout = 0")
+            await connection.fetchrow("select pg_advisory_xact_lock($1)", _MIGRATING)
+            missing = await _missing_migrations(connection)
+            await connection.run(
+                "create table if not exists schema_migrations ("
+                " name text primary key, checksum text not null, applied_at timestamptz not null)"
+            )
+            for migration in missing:
+                await connection.run(migration.script)
+                await connection.fetch(
+                    "insert into schema_migrations (name, checksum, applied_at)"
+                    " values ($1, $2, $3)",
+                    migration.name,
+                    migration.checksum,
+                    self._clock(),
+                )
+        return [migration.name for migration in missing]
+
+    async def missing_migrations(self) -> Sequence[str]:
+        """See the port."""
+        async with self._transaction("begin read only", is_snapshot=True) as connection:
+            return [migration.name for migration in await _missing_migrations(connection)]
+
+    async def claim(self, facts: Iterable[tuple[str, str]]) -> None:
+        """See the port."""
+        async with self._transaction("begin isolation level read committed") as connection:
+            for what, wanted in facts:
+                await connection.fetch(
+                    "insert into identity (key, value) values ($1, $2)"
+                    " on conflict (key) do nothing",
+                    what,
+                    wanted,
+                )
+                row = await connection.fetchrow("select value from identity where key = $1", what)
+                if row is not None and row["value"] != wanted:
+                    raise WrongDatabaseError(what, found=row["value"], wanted=wanted)
+
+    async def ping(self) -> None:
+        """See the port."""
+        async with self._driver() as driver:
+            with _translated():
+                await driver.execute("select 1")
+
+    async def close(self) -> None:
+        """See the port."""
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def _transaction(
+        self, start: str, *, is_snapshot: bool = False
+    ) -> AsyncIterator["_Connection"]:
+        async with self._driver() as driver:
+            connection = _Connection(driver, is_snapshot=is_snapshot)
+            await connection.run(start)
+            try:
+                yield connection
+                connection.must_be_whole()
+                await connection.run("commit")
+            except BaseException:
+                await connection.roll_back()
+                raise
+
+    @asynccontextmanager
+    async def _driver(self) -> AsyncIterator[Any]:
+        with _translated():
+            driver = await self._pool.acquire(timeout=_ACQUIRE_S)
+        try:
+            yield driver
+        finally:
+            # With no reset in the pool, an open transaction would go on in the next one's.
+            if not _is_closed(driver) and driver.is_in_transaction():
+                driver.terminate()
+            await self._pool.release(driver)
+
+
+class _Connection:
+    """The connection of one unit of work."""
+
+    def __init__(self, driver: Any, *, is_snapshot: bool) -> None:
+        self._driver = driver
+        self._is_snapshot = is_snapshot
+        self._broken: BaseException | None = None
+        self.locking = "" if is_snapshot else " for no key update"
+
+    async def fetch(self, query: str, *values: object) -> Sequence[Row]:
+        with self._guarded():
+            found: Sequence[Row] = await self._driver.fetch(query, *values)
+            return found
+
+    async def fetchrow(self, query: str, *values: object) -> Row | None:
+        with self._guarded():
+            found: Row | None = await self._driver.fetchrow(query, *values)
+            return found
+
+    async def run(self, script: str) -> None:
+        """Run statements without values."""
+        with self._guarded():
+            await self._driver.execute(script, timeout=_PATIENT_S)
+
+    async def stream(self, query: str) -> AsyncIterator[Row]:
+        if not self._is_snapshot:
+            raise StorageError("an audit needs a snapshot: `read`, not `begin`")
+        await self.run("set local statement_timeout = 0")
+        with self._guarded():
+            async for row in self._driver.cursor(query, prefetch=_BATCH, timeout=_PATIENT_S):
+                yield row
+
+    async def store(
+        self,
+        topups: Sequence[Step],
+        jobs: Sequence[Step],
+        entry: LedgerEntry | None,
+        others: Sequence[Step],
+    ) -> Part | None:
+        # One after the other: a new top-up is let in only where the one it replaces is cancelled.
+        for step in topups:
+            if await self.fetchrow(step.statement, *step.values) is None and step.part is not None:
+                return step.part
+
+        query = _one_statement(
+            tuple(step.statement for step in jobs),
+            tuple(step.statement for step in others),
+            posts=entry is not None,
+        )
+        if query is None:
+            return None
+        row = await self.fetchrow(
+            query,
+            *(value for step in jobs for value in step.values),
+            *(() if entry is None else (*rows.entry_row(entry), *EFFECTS[entry.kind])),
+            *(value for step in others for value in step.values),
+        )
+        parts: tuple[Part | None, ...] = (
+            *(step.part for step in jobs),
+            *(() if entry is None else (entry,)),
+            *(step.part for step in others),
+        )
+        for number, part in enumerate(parts):
+            if part is not None and (row is None or not row[f"done_{number}"]):
+                return part
+        return None
+
+    def give_up(self, error: BaseException) -> None:
+        self._broken = error
+
+    def must_be_whole(self) -> None:
+        """StorageError where something was refused: then nothing more is done, or stored."""
+        if self._broken is not None:
+            raise not_usable(self._broken) from self._broken
+
+    async def roll_back(self) -> None:
+        """Undo everything; where that fails the connection is not used again."""
+        if _is_closed(self._driver):
+            return
+        try:
+            await self._driver.execute("rollback")
+        except (*_UNAVAILABLE, asyncpg.PostgresError):
+            if not _is_closed(self._driver):
+                self._driver.terminate()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        self.must_be_whole()
+        try:
+            with _translated():
+                yield
+        except StorageError as error:
+            self.give_up(error)
+            raise
+
+
+# How an entry is posted: values 1 to 8 are the entry's, 9 and 10 what its kind does to each part.
+_LOCK_WALLET = (
+    "select user_id, balance_kop, hold_kop from wallets where user_id = $1 for no key update"
+)
+_LOCK_WALLET_AFTER_JOB = (
+    "select user_id, balance_kop, hold_kop from wallets"
+    " where user_id = $1 and exists (select from job_0) for no key update"
+)
+_POST_ENTRY = (
+    "insert into ledger (user_id, kind, amount_kop, ref, job_id, actor, why, created_at)"
+    " select user_id, $2::text, $3::bigint, $4::text, $5::text, $6::text, $7::text,"
+    " $8::timestamptz from locked"
+    " where balance_kop + $3 * $9::bigint >= 0 and hold_kop + $3 * $10::bigint >= 0"
+    " on conflict do nothing"
+    " returning user_id, amount_kop"
+)
+_MOVE_MONEY = (
+    "update wallets set balance_kop = wallets.balance_kop + posted.amount_kop * $9,"
+    " hold_kop = wallets.hold_kop + posted.amount_kop * $10"
+    " from posted where wallets.user_id = posted.user_id"
+    " returning wallets.user_id"
+)
+_POST_VALUES = 10
+
+
+@lru_cache
+def _one_statement(jobs: tuple[str, ...], others: tuple[str, ...], *, posts: bool) -> str | None:
+    """
+    The steps as one statement; its row has `done_0`, `done_1`, ...: whether each wrote.
+
+    The order of its parts is only that of what one reads from another.
+    """
+    parts: list[str] = []
+    done: list[str] = []
+    values = 0
+
+    def add(name: str, statement: str) -> None:
+        parts.append(f"{name} as ({_renumbered(statement, values)})")
+
+    for number, statement in enumerate(jobs):
+        add(f"job_{number}", statement)
+        done.append(f"job_{number}")
+        values += _count_values(statement)
+    if posts:
+        # The job first, then the wallet: that is everybody's order.
+        add("locked", _LOCK_WALLET_AFTER_JOB if jobs else _LOCK_WALLET)
+        add("posted", _POST_ENTRY)
+        add("moved", _MOVE_MONEY)
+        done.append("moved")
+        values += _POST_VALUES
+    for number, statement in enumerate(others):
+        add(f"other_{number}", statement)
+        done.append(f"other_{number}")
+        values += _count_values(statement)
+    if not parts:
+        return None
+    selected = ", ".join(
+        f"exists (select from {name}) as done_{number}" for number, name in enumerate(done)
+    )
+    return f"with {', '.join(parts)} select {selected}"
+
+
+def _renumbered(statement: str, by: int) -> str:
+    return re.sub(r"\$(\d+)", lambda match: f"${int(match[1]) + by}", statement)
+
+
+def _count_values(statement: str) -> int:
+    return max(int(number) for number in re.findall(r"\$(\d+)", statement))
+
+
+class _PostgresSeat:
+    """
+    The row of a scope, and an advisory lock on a connection of its own: a pooled one would drop it.
+
+    The moments of the row are the server's: machines need not agree on the time.
+    """
+
+    def __init__(self, dsn: str, scope: str, lease_s: float) -> None:
+        self.alarm = asyncio.Event()
+        self._dsn = dsn
+        self._scope = scope
+        self._lease = timedelta(seconds=lease_s)
+        self._driver: Any = None
+        self._locked = False
+
+    async def take(self) -> int | None:
+        driver = await self._connected()
+        with _translated():
+            locked = await self._try_lock(driver)
+            await driver.execute(
+                "insert into lead (scope, token, holder, until, locked)"
+                " values ($1, 0, '', '-infinity', false) on conflict do nothing",
+                self._scope,
+            )
+            token: int | None = await driver.fetchval(
+                "update lead set token = token + 1, holder = $2,"
+                " until = clock_timestamp() + $3, locked = $4"
+                " where scope = $1 and (until <= clock_timestamp() or ($4 and locked))"
+                " returning token",
+                self._scope,
+                holder(),
+                self._lease,
+                locked,
+            )
+            if token is None:
+                # Not ours to keep: the leader may be without it, and wants it.
+                await self._unlock(driver)
+        self.alarm.clear()
+        return token
+
+    async def wait(self) -> None:
+        driver = await self._connected()
+        with _translated():
+            row = await driver.fetchrow(
+                "select extract(epoch from until - clock_timestamp())::float8 as left_s, locked"
+                " from lead where scope = $1",
+                self._scope,
+            )
+            left_s = 0.0 if row is None else float(row["left_s"])
+            pause = max(0.01, min(left_s, self._lease.total_seconds() / 3))
+            if row is None or not row["locked"]:
+                # A leader without the lock: only the row will say that it left.
+                await asyncio.sleep(min(pause, _LOOK_AT_ROW_S))
+                return
+            # Whoever waits for the lock is told the moment its holder dies.
+            await driver.execute(f"set lock_timeout = {max(1, round(pause * 1000))}")
+            try:
+                await driver.execute(
+                    f"select pg_advisory_lock({_LOCKS_OF_KIEBOT}, hashtext($1))", self._scope
+                )
+                self._locked = True
+            except asyncpg.LockNotAvailableError:
+                pass
+            await driver.execute("set lock_timeout = 0")
+
+    async def renew(self, token: int) -> bool:
+        try:
+            async with asyncio.timeout(self._lease.total_seconds() / 3):
+                driver = await self._connected()
+                with _translated():
+                    locked = await self._try_lock(driver)
+                    row = await driver.fetchrow(
+                        "update lead set until = clock_timestamp() + $3, locked = $4"
+                        " where scope = $1 and token = $2 returning token",
+                        self._scope,
+                        token,
+                        self._lease,
+                        locked,
+                    )
+        except (TimeoutError, asyncio.CancelledError) as exc:
+            # A server that is silent: the next try has a connection of its own.
+            self._drop()
+            if isinstance(exc, TimeoutError):
+                raise StorageUnavailableError("PostgreSQL is silent") from exc
+            raise
+        if not driver.is_closed():
+            self.alarm.clear()
+        return row is not None
+
+    async def leave(self, token: int) -> None:
+        async with asyncio.timeout(_CONNECT_S):
+            driver = await self._connected()
+            with _translated():
+                await driver.execute(
+                    "update lead set until = clock_timestamp() where scope = $1 and token = $2",
+                    self._scope,
+                    token,
+                )
+
+    async def close(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None and not driver.is_closed():
+            try:
+                await driver.close(timeout=_CONNECT_S)
+            except (*_UNAVAILABLE, asyncpg.PostgresError):
+                driver.terminate()
+
+    async def _connected(self) -> Any:
+        if self._driver is None or self._driver.is_closed():
+            self._locked = False
+            with _connecting(self._dsn):
+                self._driver = await asyncpg.connect(
+                    self._dsn,
+                    timeout=_CONNECT_S,
+                    server_settings={"application_name": "kiebot lead"},
+                )
+            self._driver.add_termination_listener(self._sound_alarm)
+        return self._driver
+
+    async def _try_lock(self, driver: Any) -> bool:
+        if not self._locked:
+            self._locked = bool(
+                await driver.fetchval(
+                    f"select pg_try_advisory_lock({_LOCKS_OF_KIEBOT}, hashtext($1))", self._scope
+                )
+            )
+        return self._locked
+
+    async def _unlock(self, driver: Any) -> None:
+        if self._locked:
+            self._locked = False
+            await driver.execute("select pg_advisory_unlock_all()")
+
+    def _sound_alarm(self, driver: Any) -> None:
+        if driver is self._driver:
+            self._locked = False
+            self.alarm.set()
+
+    def _drop(self) -> None:
+        if self._driver is not None:
+            self._driver.terminate()
+
+
+async def _check(connection: _Connection, lead: Lead) -> None:
+    # Held to the end: who takes the lead over raises the token, a key column, and waits for us.
+    row = await connection.fetchrow(
+        "select token from lead where scope = $1 and token = $2 for key share",
+        lead.scope,
+        lead.token,
+    )
+    if row is None or lead.lost.is_set():
+        raise LeadLostError(lead.scope)
+
+
+async def _missing_migrations(connection: _Connection) -> Sequence[Migration]:
+    applied: dict[str, str] = {}
+    row = await connection.fetchrow("select to_regclass('schema_migrations') as name")
+    if row is not None and row["name"] is not None:
+        found = await connection.fetch("select name, checksum from schema_migrations")
+        applied = {row["name"]: row["checksum"] for row in found}
+    return migrations.missing(migrations.known("postgres"), applied)
+
+
+def _is_closed(driver: Any) -> bool:
+    try:
+        return bool(driver.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # it broke, and the pool has taken it back
+
+
+async def _keep(_: Any) -> None:
+    """What the pool does to a connection that comes back."""
+
+
+_UNAVAILABLE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # where a connection breaks at the wrong moment
+    OSError,
+    TimeoutError,
+)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Driver errors as ours."""
+    try:
+        yield
+    except asyncpg.QueryCanceledError as exc:
+        raise StorageError(f"PostgreSQL: {exc}") from exc
+    except _UNAVAILABLE as exc:
+        raise StorageUnavailableError(f"PostgreSQL: {exc or type(exc).__name__}") from exc
+    except asyncpg.PostgresError as exc:
+        raise StorageError(f"PostgreSQL: {exc}") from exc
+
+
+@contextmanager
+def _connecting(dsn: str) -> Iterator[None]:
+    """Errors of connecting as ours, in one line that has no password in it."""
+    try:
+        yield
+    except ValueError:
+        # What asyncpg says here may quote the address, and with it the password.
+        raise StorageUnavailableError(
+            "this is no address of a PostgreSQL database"
+            " (postgresql://user:password@host:port/name; other signs in a password as %XX)"
+        ) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+        why = str(exc) or type(exc).__name__
+        raise StorageUnavailableError(
+            f"cannot connect to PostgreSQL at {_place(dsn)}: {why}"
+        ) from exc
+
+
+def _place(dsn: str) -> str:
+    address = urlsplit(dsn)
+    try:
+        port = f":{address.port}" if address.port else ""
+    except ValueError:
+        port = ""
+    return f"{address.hostname or 'the default host'}{port}{address.path}"

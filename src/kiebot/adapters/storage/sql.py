@@ -1,0 +1,671 @@
+"""
+The repositories over SQL that PostgreSQL and SQLite both read.
+
+What a database does its own way is behind `Connection`: how a `get` locks, and how the steps of a
+change are run in one go.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
+
+from attrs import frozen
+
+from kiebot.adapters.storage import rows
+from kiebot.adapters.storage.rows import ENTRY, JOB, TOPUP, USER, WALLET, Row
+from kiebot.core.audit import Fact
+from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
+from kiebot.core.errors import (
+    DuplicateRefError,
+    KiebotError,
+    NotFoundError,
+    StaleError,
+    StorageError,
+)
+from kiebot.core.events import Event, Untold
+from kiebot.core.expect import Expect
+from kiebot.core.jobs import Job
+from kiebot.core.language import Language
+from kiebot.core.money import LARGEST_KOPECKS
+from kiebot.core.topups import TopUp, TopUpId
+from kiebot.core.users import User, UserId
+from kiebot.core.wallet import JobId, LedgerEntry, Wallet, post
+from kiebot.ports.system import Clock
+
+utc_now: Clock = partial(datetime.now, UTC)
+"""The clock of who has none to hand in."""
+
+
+@frozen
+class UpdateDone:
+    """The part of a change that says which update it handles."""
+
+    update_id: int
+
+
+Part = JobStep | TopUpStep | LedgerEntry | UpdateDone
+
+
+@frozen
+class Step:
+    """
+    A statement that returns the one row it wrote.
+
+    `part` is what of a change is refused where it wrote none; None where that is no harm.
+    """
+
+    statement: str
+    values: tuple[object, ...]
+    part: Part | None = None
+
+
+class Connection(Protocol):
+    """A connection inside a transaction. An error of the driver leaves it as a StorageError."""
+
+    @property
+    def locking(self) -> str:
+        """What a `select` by `get` ends in, so that its row stays as it is until the end."""
+
+    async def fetch(self, query: str, *values: object) -> Sequence[Row]:
+        """All rows; `$1` is the first value."""
+
+    async def fetchrow(self, query: str, *values: object) -> Row | None:
+        """The first row."""
+
+    def stream(self, query: str) -> AsyncIterator[Row]:
+        """All rows, not all in memory."""
+
+    async def store(
+        self, topups: Sequence[Step], jobs: Sequence[Step], entry: LedgerEntry | None,
+        others: Sequence[Step],
+    ) -> Part | None:  # fmt: skip
+        """
+        Run all steps and post the entry, with as few round trips as there can be; the first part
+        that was refused, or None.
+
+        Jobs and top-ups are written before the wallet is locked: that is everybody's order.
+        An entry is refused, and nothing moves, where its ref stands or the wallet has too little.
+        """
+
+    def give_up(self, error: BaseException) -> None:
+        """Nothing of this transaction is to be stored."""
+
+
+class SqlUnitOfWork:
+    """The repositories inside one transaction."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self.users = SqlUsers(connection)
+        self.wallets = SqlWallets(connection)
+        self.ledger = SqlLedger(connection)
+        self.jobs = SqlJobs(connection)
+        self.topups = SqlTopUps(connection)
+        self.ui_state = SqlUiState(connection)
+        self.inbox = SqlInbox(connection)
+        self.outbox = SqlOutbox(connection)
+
+    async def record(self, change: Change) -> None:
+        """See the port."""
+        at = self._clock()
+        others = [_tell(event, at) for event in change.events]
+        if change.expecting is not None:
+            others.append(_expect(change.expecting, at))
+        if change.update_id is not None:
+            says_more = change != Change(update_id=change.update_id)
+            others.append(_finish(change.update_id, at, says_more=says_more))
+        refused = await self._connection.store(
+            [step for topup in change.topups for step in _save_topup(topup)],
+            [_save_job(job) for job in change.jobs],
+            change.entry,
+            others,
+        )
+        if refused is not None:
+            error = await self._why_refused(refused)
+            self._connection.give_up(error)
+            raise error
+
+    async def _why_refused(self, part: Part) -> KiebotError:
+        match part:
+            case JobStep(job=job):
+                return StaleError("job", job.id)
+            case TopUpStep(topup=topup):
+                return StaleError("top-up", topup.id)
+            case UpdateDone(update_id=update_id):
+                return StaleError("update", str(update_id))
+            case LedgerEntry():
+                return await self._why_not_posted(part)
+
+    async def _why_not_posted(self, entry: LedgerEntry) -> KiebotError:
+        stands = await self.ledger.by_ref(entry.ref)
+        if stands is not None:
+            return DuplicateRefError(entry.ref, same=stands.is_same_movement(entry))
+        try:
+            post(await self.wallets.get(entry.user_id), entry)
+        except KiebotError as error:
+            return error
+        # The job has such an entry already, under another ref.
+        return DuplicateRefError(entry.ref, same=False)
+
+    async def facts(self) -> AsyncIterator[Fact]:
+        """See the port."""
+        async for row in self._connection.stream(WALLET_FACTS):
+            yield rows.wallet_fact(row)
+        async for row in self._connection.stream(JOB_FACTS):
+            yield rows.job_fact(row)
+        async for row in self._connection.stream(TOPUP_FACTS):
+            yield rows.topup_fact(row)
+        async for row in self._connection.stream(STRAY_FACTS):
+            yield rows.stray_fact(row)
+
+
+class SqlUsers:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def get(self, user_id: UserId) -> User:
+        row = await self._connection.fetchrow(f"select {USER} from users where id = $1", user_id)
+        if row is None:
+            raise NotFoundError("user", user_id)
+        return rows.user(row)
+
+    async def add(self, user: User) -> bool:
+        is_new = await self._connection.fetchrow(
+            f"insert into users ({USER}) values ($1, $2, $3, $4)"
+            " on conflict (id) do nothing returning id",
+            *rows.user_row(user),
+        )
+        if is_new is not None:
+            await self._connection.fetchrow(
+                "insert into wallets (user_id, balance_kop, hold_kop) values ($1, 0, 0)"
+                " returning user_id",
+                user.id,
+            )
+            return True
+        await self._connection.fetchrow(
+            "update users set name = $2 where id = $1 and name <> $2 returning id",
+            user.id,
+            rows.text(user.name),
+        )
+        return False
+
+    async def speak(self, user_id: UserId, language: Language) -> None:
+        row = await self._connection.fetchrow(
+            "update users set language = $2 where id = $1 returning id", user_id, str(language)
+        )
+        if row is None:
+            raise NotFoundError("user", user_id)
+
+
+class SqlWallets:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def get(self, user_id: UserId) -> Wallet:
+        row = await self._connection.fetchrow(
+            f"select {WALLET} from wallets where user_id = $1{self._connection.locking}", user_id
+        )
+        if row is None:
+            raise NotFoundError("wallet", user_id)
+        return rows.wallet(row)
+
+
+class SqlLedger:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def of_job(self, job_id: JobId) -> Sequence[LedgerEntry]:
+        found = await self._connection.fetch(
+            f"select {ENTRY} from ledger where job_id = $1 order by id", job_id
+        )
+        return [rows.entry(row) for row in found]
+
+    async def by_ref(self, ref: str) -> LedgerEntry | None:
+        row = await self._connection.fetchrow(f"select {ENTRY} from ledger where ref = $1", ref)
+        return None if row is None else rows.entry(row)
+
+    async def recent(
+        self, user_id: UserId, limit: int, before: int | None = None
+    ) -> Sequence[LedgerEntry]:
+        found = await self._connection.fetch(
+            f"select {ENTRY} from ledger"
+            " where user_id = $1 and id < $2"
+            " and not (kind = 'hold' and exists ("
+            "   select 1 from ledger settled where settled.job_id = ledger.job_id"
+            "   and settled.kind in ('charge', 'release')))"
+            " order by id desc limit $3",
+            user_id,
+            LARGEST_KOPECKS if before is None else before,
+            limit,
+        )
+        return [rows.entry(row) for row in found]
+
+    async def topped_up(self, user_id: UserId) -> Sequence[LedgerEntry]:
+        found = await self._connection.fetch(
+            f"select {ENTRY} from ledger where user_id = $1 and kind = 'topup' order by id desc",
+            user_id,
+        )
+        return [rows.entry(row) for row in found]
+
+
+class SqlJobs:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def get(self, job_id: JobId) -> Job:
+        row = await self._connection.fetchrow(
+            f"select {JOB} from jobs where id = $1{self._connection.locking}", job_id
+        )
+        if row is None:
+            raise NotFoundError("job", job_id)
+        return rows.job(row)
+
+    async def recent(
+        self, user_id: UserId, limit: int, before: JobId | None = None
+    ) -> Sequence[Job]:
+        if before is None:
+            return await self._jobs(
+                f"select {JOB} from jobs where user_id = $1 and confirmed_at is not null"
+                " order by confirmed_at desc, id desc limit $2",
+                user_id,
+                limit,
+            )
+        return await self._jobs(
+            f"select {JOB} from jobs where user_id = $1 and confirmed_at is not null"
+            " and (confirmed_at, id) < (select confirmed_at, id from jobs where id = $3)"
+            " order by confirmed_at desc, id desc limit $2",
+            user_id,
+            limit,
+            before,
+        )
+
+    async def open_of(self, user_id: UserId) -> Sequence[Job]:
+        return await self._jobs(
+            f"select {JOB} from jobs where user_id = $1 and status in ('queued', 'running')"
+            " order by confirmed_at, id",
+            user_id,
+        )
+
+    async def open(self, limit: int) -> Sequence[Job]:
+        return await self._jobs(
+            f"select {JOB} from jobs where status in ('queued', 'running')"
+            " order by confirmed_at, id limit $1",
+            limit,
+        )
+
+    async def draft_of(self, user_id: UserId) -> Job | None:
+        found = await self._jobs(
+            f"select {JOB} from jobs where user_id = $1 and status = 'draft'"
+            " order by updated_at desc, id limit 1",
+            user_id,
+        )
+        return found[0] if found else None
+
+    async def due(self, at: datetime, limit: int, *, local: bool) -> Sequence[Job]:
+        return await self._jobs(
+            f"select {JOB} from jobs"
+            " where status in ('queued', 'running') and next_check_at <= $1 and (user_id < 0) = $2"
+            " order by next_check_at, id limit $3",
+            at,
+            local,
+            limit,
+        )
+
+    async def next_due(self, *, local: bool) -> datetime | None:
+        row = await self._connection.fetchrow(
+            "select next_check_at from jobs"
+            " where status in ('queued', 'running') and next_check_at is not null"
+            " and (user_id < 0) = $1"
+            " order by next_check_at limit 1",
+            local,
+        )
+        return None if row is None else rows.moment(row["next_check_at"])
+
+    async def stale_drafts(self, untouched_since: datetime, limit: int) -> Sequence[Job]:
+        return await self._jobs(
+            f"select {JOB} from jobs where status = 'draft' and updated_at <= $1"
+            " and not exists (select 1 from topups where topups.user_id = jobs.user_id"
+            "   and topups.status in ('pending', 'manual_review'))"
+            " order by updated_at, id limit $2",
+            untouched_since,
+            limit,
+        )
+
+    async def times(self, model_id: str, limit: int) -> Sequence[float]:
+        found = await self._connection.fetch(
+            "select confirmed_at, updated_at from jobs where model_id = $1 and status = 'succeeded'"
+            " and confirmed_at is not null order by updated_at desc limit $2",
+            model_id,
+            limit,
+        )
+        return [
+            (rows.moment(row["updated_at"]) - rows.moment(row["confirmed_at"])).total_seconds()
+            for row in found
+        ]
+
+    async def _jobs(self, query: str, *values: object) -> Sequence[Job]:
+        return [rows.job(row) for row in await self._connection.fetch(query, *values)]
+
+
+class SqlTopUps:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def get(self, topup_id: TopUpId) -> TopUp:
+        found = await self._topups(
+            f"select {TOPUP} from topups where id = $1{self._connection.locking}", topup_id
+        )
+        if not found:
+            raise NotFoundError("top-up", topup_id)
+        return found[0]
+
+    async def pending_of(self, user_id: UserId) -> TopUp | None:
+        found = await self._topups(
+            f"select {TOPUP} from topups where user_id = $1 and status = 'pending'", user_id
+        )
+        return found[0] if found else None
+
+    async def reviewed_of(self, user_id: UserId) -> TopUp | None:
+        found = await self._topups(
+            f"select {TOPUP} from topups where user_id = $1 and status = 'manual_review'"
+            " order by created_at desc, id desc limit 1",
+            user_id,
+        )
+        return found[0] if found else None
+
+    async def to_review(self, limit: int) -> Sequence[TopUp]:
+        return await self._topups(
+            f"select {TOPUP} from topups where status = 'manual_review'"
+            " order by created_at, id limit $1",
+            limit,
+        )
+
+    async def with_receipt(self, digest: str, other_than: TopUpId) -> TopUp | None:
+        found = await self._topups(
+            f"select {TOPUP} from topups where id <> $2"
+            " and id in (select topup_id from topup_receipts where digest = $1)"
+            " order by created_at desc, id desc limit 1",
+            digest,
+            other_than,
+        )
+        return found[0] if found else None
+
+    async def _topups(self, query: str, *values: object) -> Sequence[TopUp]:
+        return [rows.topup(row) for row in await self._connection.fetch(query, *values)]
+
+
+class SqlUiState:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def get(self, user_id: UserId) -> Expect | None:
+        row = await self._connection.fetchrow(
+            "select state from ui_state where user_id = $1", user_id
+        )
+        return None if row is None else rows.expect(row["state"])
+
+
+class SqlInbox:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def store(self, update_id: int, user_id: UserId, body: str, at: datetime) -> bool:
+        row = await self._connection.fetchrow(
+            "insert into inbox (update_id, user_id, body, received_at) values ($1, $2, $3, $4)"
+            " on conflict (update_id) do nothing returning update_id",
+            update_id,
+            user_id,
+            rows.text(body),
+            at,
+        )
+        return row is not None
+
+    async def waiting(self, limit: int) -> Sequence[tuple[int, UserId, str]]:
+        found = await self._connection.fetch(
+            "select update_id, user_id, body from inbox where done_at is null"
+            " order by update_id limit $1",
+            limit,
+        )
+        return [(row["update_id"], UserId(row["user_id"]), row["body"]) for row in found]
+
+
+class SqlOutbox:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def untold(self, limit: int, *, local: bool) -> Sequence[Untold]:
+        found = await self._connection.fetch(
+            "select id, event from outbox where told_at is null and (user_id < 0) = $2"
+            " order by id limit $1",
+            limit,
+            local,
+        )
+        return [rows.untold(row) for row in found]
+
+    async def untold_of(
+        self, user_id: UserId, limit: int, since: int | None = None
+    ) -> Sequence[Untold]:
+        if since is None:
+            found = await self._connection.fetch(
+                "select id, event from outbox where user_id = $1 and told_at is null"
+                " order by id limit $2",
+                user_id,
+                limit,
+            )
+        else:
+            found = await self._connection.fetch(
+                "select id, event from outbox where user_id = $1 and told_at is null"
+                " union all"
+                " select id, event from outbox"
+                " where user_id = $1 and told_at is not null and id > $3"
+                " order by id limit $2",
+                user_id,
+                limit,
+                since,
+            )
+        return [rows.untold(row) for row in found]
+
+    async def last_of(self, user_id: UserId) -> int:
+        row = await self._connection.fetchrow(
+            "select coalesce(max(id), 0) as id from ("
+            " select max(id) as id from outbox where user_id = $1 and told_at is null"
+            " union all"
+            " select max(id) as id from outbox where user_id = $1 and told_at is not null"
+            ") as last",
+            user_id,
+        )
+        return 0 if row is None else int(row["id"])
+
+    async def told(self, event_id: int, at: datetime) -> None:
+        await self._connection.fetchrow(
+            "update outbox set told_at = $2 where id = $1 and told_at is null returning id",
+            event_id,
+            at,
+        )
+
+    async def last_alert(self, cause: str) -> datetime | None:
+        row = await self._connection.fetchrow(
+            "select created_at from outbox where cause = $1 order by created_at desc limit 1",
+            cause,
+        )
+        return None if row is None else rows.moment(row["created_at"])
+
+
+# --- The steps of a change
+
+
+def _save_job(step: JobStep) -> Step:
+    values = rows.job_row(step.job)
+    if step.was is None:
+        return Step(
+            f"insert into jobs ({JOB}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
+            " $13, $14, $15, $16, $17, $18) on conflict do nothing returning id",
+            values,
+            step,
+        )
+    # `id`, `user_id`, `model_id` and `created_at` of a job never change.
+    return Step(
+        "update jobs set params = $3, status = $4, price_kop = $5, kie_price_kop = $6,"
+        " offered_at = $7, confirmed_at = $8, submissions = $9, kie_task_id = $10,"
+        " next_check_at = $11, result = $12, error = $13, error_detail = $14, replaced_by = $15,"
+        " updated_at = $16"
+        " where id = $1 and status = $2 returning id",
+        (step.job.id, str(step.was), *values[3:16], values[17]),
+        step,
+    )
+
+
+def _save_topup(step: TopUpStep) -> list[Step]:
+    values = rows.topup_row(step.topup)
+    if step.was is None:
+        # A person who has a pending one already is a conflict as well.
+        saved = Step(
+            f"insert into topups ({TOPUP}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+            " on conflict do nothing returning id",
+            values,
+            step,
+        )
+    else:
+        saved = Step(
+            "update topups set amount_kop = $3, status = $4, receipt = $5, reviewed_by = $6,"
+            " reviewed_at = $7, why = $8"
+            " where id = $1 and status = $2 returning id",
+            (step.topup.id, str(step.was), values[2], *values[4:6], *values[7:]),
+            step,
+        )
+    digests = {file.digest for file in step.topup.receipt if file.digest is not None}
+    receipts = [
+        Step(
+            "insert into topup_receipts (digest, topup_id) values ($1, $2)"
+            " on conflict do nothing returning topup_id",
+            (digest, step.topup.id),
+        )
+        for digest in sorted(digests)
+    ]
+    return [saved, *receipts]
+
+
+def _tell(event: Event, at: datetime) -> Step:
+    return Step(
+        "insert into outbox (user_id, kind, event, cause, created_at) values ($1, $2, $3, $4, $5)"
+        " returning id",
+        (*rows.event_row(event), at),
+    )
+
+
+def _expect(expecting: Expecting, at: datetime) -> Step:
+    return Step(
+        "insert into ui_state (user_id, state, updated_at) values ($1, $2, $3)"
+        " on conflict (user_id) do update"
+        " set state = excluded.state, updated_at = excluded.updated_at"
+        " returning user_id",
+        (expecting.user_id, rows.dump_expect(expecting.expect), at),
+    )
+
+
+def _finish(update_id: int, at: datetime, *, says_more: bool) -> Step:
+    # What an update did is stored once: whoever comes second, having read it as waiting, is
+    # refused. Saying only that it is done is harmless.
+    return Step(
+        "update inbox set done_at = $2 where update_id = $1 and done_at is null"
+        " returning update_id",
+        (update_id, at),
+        UpdateDone(update_id) if says_more else None,
+    )
+
+
+# --- What an audit judges; each is one pass, and says what stands, right or wrong
+
+WALLET_FACTS = """
+select who.user_id as user_id,
+  wallets.balance_kop as balance_kop,
+  wallets.hold_kop as hold_kop,
+  coalesce(moved.balance_kop, 0) as ledger_balance_kop,
+  coalesce(moved.hold_kop, 0) as ledger_hold_kop,
+  coalesce(work.price_kop, 0) as open_jobs_kop,
+  coalesce(moved.entries, 0) as entries
+from (
+  select user_id from wallets
+  union select user_id from ledger
+  union select user_id from jobs where status in ('queued', 'running')
+) who
+left join wallets on wallets.user_id = who.user_id
+left join (
+  select user_id,
+    cast(sum(case kind
+      when 'topup' then amount_kop when 'grant' then amount_kop when 'debit' then -amount_kop
+      when 'hold' then -amount_kop when 'release' then amount_kop when 'refund' then amount_kop
+      else 0 end) as bigint) as balance_kop,
+    cast(sum(case kind
+      when 'hold' then amount_kop when 'charge' then -amount_kop when 'release' then -amount_kop
+      else 0 end) as bigint) as hold_kop,
+    count(*) as entries
+  from ledger group by user_id
+) moved on moved.user_id = who.user_id
+left join (
+  select user_id, cast(sum(price_kop) as bigint) as price_kop
+  from jobs where status in ('queued', 'running') group by user_id
+) work on work.user_id = who.user_id
+"""
+
+JOB_FACTS = """
+select jobs.id as job_id, jobs.status as status,
+  count(case when ledger.kind = 'hold' then 1 end) as holds,
+  count(case when ledger.kind = 'charge' then 1 end) as charges,
+  count(case when ledger.kind = 'release' then 1 end) as releases,
+  count(case when ledger.kind = 'refund' then 1 end) as refunds,
+  count(case when ledger.user_id <> jobs.user_id
+    or ledger.amount_kop <> coalesce(jobs.price_kop, 0) then 1 end) as others
+from jobs left join ledger on ledger.job_id = jobs.id
+group by jobs.id, jobs.status
+"""
+
+TOPUP_FACTS = """
+select topups.id as topup_id, topups.status as status,
+  count(ledger.id) as credits,
+  count(case when ledger.user_id <> topups.user_id
+    or ledger.amount_kop <> topups.amount_kop then 1 end) as others
+from topups left join ledger on ledger.ref = 'topup:' || topups.id and ledger.kind = 'topup'
+group by topups.id, topups.status
+"""
+
+STRAY_FACTS = """
+select ref, 'no job' as why from ledger
+where kind in ('hold', 'charge', 'release', 'refund')
+  and not exists (select 1 from jobs where jobs.id = ledger.job_id)
+union all
+select ref, 'no top-up' as why from ledger
+where kind = 'topup'
+  and not exists (
+    select 1 from topups
+    where topups.id = substr(ledger.ref, 7) and 'topup:' || topups.id = ledger.ref
+  )
+union all
+select ref, 'nameless' as why from ledger
+where kind in ('grant', 'debit') and (coalesce(actor, '') = '' or coalesce(why, '') = '')
+union all
+select ref, 'repeated ref' as why from ledger group by ref having count(*) > 1
+"""
+
+
+def not_usable(error: BaseException) -> StorageError:
+    """What is raised where a unit of work goes on after something in it was refused."""
+    return StorageError(f"nothing of this is stored, for something in it was refused: {error}")

@@ -1,0 +1,175 @@
+"""`kiebot doctor`: is everything there that the settings lead to?"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from kiebot.cli.options import choose_database, database_options, json_option
+from kiebot.cli.printing import show_json
+
+if TYPE_CHECKING:
+    from kiebot.config import Settings
+
+PATIENCE_S = 10.0
+"""A service that has not answered by then is told as not answering."""
+
+
+class Check(NamedTuple):
+    """One thing looked at: how it is, or what to do about it."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@click.command()
+@database_options
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default="kiebot-results",
+    show_default=True,
+    metavar="DIR",
+    help="The folder of results to look at.",
+)
+@json_option
+@click.pass_context
+def doctor(
+    ctx: click.Context, database: str | None, *, live: bool, output: Path, as_json: bool
+) -> None:
+    """
+    Check the configuration and what it leads to, a line each.
+
+    Nothing is changed, and no secret is printed. Exit 1 when something is wrong.
+    """
+    checks = asyncio.run(_examine(database, output, live=live))
+    if as_json:
+        show_json({"ok": all(c.ok for c in checks), "checks": [c._asdict() for c in checks]})
+    else:
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            click.echo(f"{'✓' if check.ok else '✗'} {check.name:<{width}}  {check.detail}")
+    if not all(check.ok for check in checks):
+        ctx.exit(1)
+
+
+async def _examine(database: str | None, output: Path, *, live: bool) -> list[Check]:
+    from kiebot.compose import configure_logs
+    from kiebot.config import Settings
+    from kiebot.core.errors import ConfigError
+
+    try:
+        settings = Settings.from_env(os.environ, dotenv=Path(".env"))
+        settings = choose_database(settings, database, live=live)
+    except ConfigError as error:
+        return [Check("settings", ok=False, detail=problem) for problem in error.problems]
+    configure_logs(settings, quiet=True)
+    return [
+        _settings(),
+        _catalog(settings),
+        *await _database(settings),
+        *await _kie(settings),
+        _output(output),
+        *_rest(settings),
+    ]
+
+
+def _settings() -> Check:
+    where = "the environment and .env" if Path(".env").exists() else "the environment"
+    return Check("settings", ok=True, detail=f"from {where}")
+
+
+def _catalog(settings: "Settings") -> Check:
+    from kiebot.compose import load_catalog
+    from kiebot.core.errors import CatalogError
+
+    try:
+        catalog = load_catalog(settings.catalog_path)
+    except CatalogError as error:
+        return Check("catalog", ok=False, detail=f"{_line(error)}; CATALOG_PATH names the file")
+    which = settings.catalog_path or "packaged"
+    detail = f"{which}: {len(catalog.models)} models, {len(catalog.on_sale)} on sale"
+    if catalog.problems:
+        advice = f"{len(catalog.problems)} wrong entries: see `kiebot models check {which}`"
+        return Check("catalog", ok=False, detail=f"{detail}, {advice}")
+    return Check("catalog", ok=True, detail=detail)
+
+
+async def _database(settings: "Settings") -> list[Check]:
+    from kiebot.compose import check_schema, is_there, open_storage, role_of
+    from kiebot.core.errors import SchemaBehindError, StorageError
+
+    url = settings.database
+    if not is_there(url):
+        return [Check("database", ok=True, detail=f"{url}: not there yet, its first use makes it")]
+    try:
+        async with asyncio.timeout(PATIENCE_S), open_storage(settings) as storage:
+            await check_schema(storage)
+            await storage.ping()
+            role = await role_of(storage)
+    except SchemaBehindError as error:
+        missing = ", ".join(error.missing)
+        return [Check("database", ok=False, detail=f"{url}: lacks {missing}: run `kiebot migrate`")]
+    except StorageError as error:
+        return [Check("database", ok=False, detail=f"{url}: {_line(error)}")]
+    except TimeoutError:
+        return [Check("database", ok=False, detail=f"{url}: no answer in {PATIENCE_S:.0f} s")]
+    wanted = "demo" if settings.test_mode else "live"
+    if role not in {None, wanted} and settings.test_mode:
+        # The address alone does not say what is meant; `chat` would refuse it without --live.
+        return [Check("database", ok=True, detail=f"{url}: answers, live (`chat` needs --live)")]
+    if role not in {None, wanted}:
+        detail = f"{url}: is a {role} database, not {wanted}: use another one"
+        return [Check("database", ok=False, detail=detail)]
+    return [Check("database", ok=True, detail=f"{url}: answers, {role or 'not used yet'}")]
+
+
+async def _kie(settings: "Settings") -> list[Check]:
+    from kiebot.compose import kie_client
+    from kiebot.core.errors import ConfigError, KiebotError
+
+    try:
+        kie = kie_client(settings)
+    except ConfigError as error:
+        return [Check("kie.ai", ok=False, detail=problem) for problem in error.problems]
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            credits_left = await kie.credits()
+    except (KiebotError, TimeoutError) as error:
+        detail = _line(error) or f"no answer in {PATIENCE_S:.0f} s"
+        return [Check("kie.ai", ok=False, detail=detail)]
+    if not settings.test_mode:
+        return [Check("kie.ai", ok=True, detail=f"answers, {credits_left:f} credits left")]
+    detail = "the stub in its place: no network, no cost"
+    if settings.kie_api_token is not None:
+        detail += " (KIE_API_TOKEN is for --live)"
+    return [Check("kie.ai", ok=True, detail=detail)]
+
+
+def _output(folder: Path) -> Check:
+    """Whether results can be saved; the folder is not made."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        return Check("results", ok=False, detail=f"{place} is no folder: choose another --output")
+    if not os.access(place, os.W_OK | os.X_OK):
+        return Check(
+            "results", ok=False, detail=f"{place} cannot be written: choose another --output"
+        )
+    made = "" if folder.exists() else ", made with the first result"
+    return Check("results", ok=True, detail=f"{folder}{made}")
+
+
+def _rest(settings: "Settings") -> Iterator[Check]:
+    """What is no mistake, but good to know."""
+    card = "set" if settings.payment_card else "off: PAYMENT_CARD is not set"
+    yield Check("top-ups", ok=True, detail=card)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,165 @@
+"""
+What several commands take: which database, and values that are read strictly.
+
+Which database a command uses is one rule: `--database`, else DATABASE_URL, else `kiebot.db` with
+`--live` and `demo.db` without, in the platform's user data folder.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from kiebot.config import Settings
+    from kiebot.core.money import Money
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MINUS = "\N{MINUS SIGN}"
+
+LARGEST_USER_ID = 2**63 - 1
+
+LARGEST_AMOUNT = "100000000"
+"""Roubles that one correction of a wallet may move. Our choice: a typing mistake is larger."""
+
+
+class WithNegatives(click.Command):
+    """A command whose arguments may be negative: `-1` is a person, not an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Hide the sign from click; the types below know it."""
+        hidden = [re.sub(r"^-(?=[\d.,])", MINUS, arg) for arg in args]
+        return super().parse_args(ctx, hidden)
+
+
+class UserIdType(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5
+    """A person's id; negative for people of the terminal."""
+
+    name = "user"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """As it is written, in ASCII digits."""
+        if isinstance(value, int):
+            return value
+        text = str(value).replace(MINUS, "-")
+        if re.fullmatch(r"-?\d{1,19}", text, re.ASCII) and abs(int(text)) <= LARGEST_USER_ID:
+            return int(text)
+        raise click.BadParameter(
+            f"{_quoted(value)} is no user id; give a whole number,"
+            " negative for people of the terminal, such as -1",
+            ctx,
+            param,
+        )
+
+
+class LocalUserIdType(UserIdType):
+    """The id of a person of the terminal."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Below zero."""
+        user_id = super().convert(value, param, ctx)
+        if user_id >= 0:
+            self.fail(f"{user_id} is no id of the terminal; those are negative: -1, -2", param, ctx)
+        return user_id
+
+
+class MoneyType(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5
+    """Roubles, above zero."""
+
+    name = "roubles"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "Money":
+        """Read exactly; nothing is rounded."""
+        from kiebot.core.money import Money, parse_roubles
+
+        if isinstance(value, Money):
+            return value
+        amount = parse_roubles(str(value))
+        if amount is None or not Money(1) <= amount <= Money.rub(LARGEST_AMOUNT):
+            self.fail(
+                f"{_quoted(value)} is no amount; give roubles such as 100, 100,50 or 1 000,"
+                f" from 0.01 to {LARGEST_AMOUNT}",
+                param,
+                ctx,
+            )
+        return amount
+
+
+class LineType(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5
+    """Some words, kept for ever: what a movement of money is for."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """One line that is not empty."""
+        text = str(value).strip()
+        if not 1 <= len(text) <= 500 or not text.isprintable():
+            self.fail("give a reason in words, one line of at most 500 characters", param, ctx)
+        return text
+
+
+def database_options(command: Command) -> Command:
+    """`--database` and `--live`."""
+    command = click.option(
+        "--live", is_flag=True, help="Without an address: kiebot.db, where live sales are."
+    )(command)
+    return click.option(
+        "--database",
+        metavar="URL",
+        help="postgresql://… or sqlite:///relative.db, sqlite:////absolute.db. Else DATABASE_URL,"
+        " else demo.db in the user data folder.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="For programs.")(command)
+
+
+def load_settings(database: str | None, *, live: bool = False, screen: bool = False) -> "Settings":
+    """
+    The settings of the environment and of `.env`, for this database; logging is set up.
+
+    With `screen` a terminal is kept free of log lines.
+
+    Raises:
+        ConfigError: Whatever is wrong in them.
+    """
+    from kiebot.compose import configure_logs
+    from kiebot.config import Settings
+
+    settings = Settings.from_env(os.environ, dotenv=Path(".env"))
+    settings = choose_database(settings, database, live=live)
+    configure_logs(settings, quiet=True, to_file=screen and sys.stderr.isatty())
+    return settings
+
+
+def choose_database(settings: "Settings", database: str | None, *, live: bool) -> "Settings":
+    """The settings with the database and the KIE that this command is to use."""
+    from attrs import evolve
+
+    from kiebot.config import DatabaseUrl, default_database
+    from kiebot.core.errors import ConfigError
+
+    if live and settings.test_mode:
+        raise ConfigError(["TEST_MODE: given 1, and --live is its opposite: leave one of them out"])
+    if database is not None:
+        try:
+            url = DatabaseUrl.parse(database)
+        except ValueError as error:
+            raise click.UsageError(f"--database: {error}") from None
+    else:
+        url = settings.database_url or default_database("kiebot.db" if live else "demo.db")
+    return evolve(settings, database_url=url, test_mode=not live)
+
+
+def _quoted(value: object) -> str:
+    text = str(value).replace(MINUS, "-")
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")

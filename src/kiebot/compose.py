@@ -1,0 +1,385 @@
+"""
+The composition root: settings -> a running kiebot.
+
+The only place that names adapters. Each is imported where it is chosen, so that nobody waits for a
+driver that is not used. What is handed in replaces what the settings would have chosen, and stays
+the property of whoever made it: it is not closed here.
+"""
+
+import asyncio
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from attrs import fields_dict, frozen
+
+from kiebot.app import Kiebot as Kiebot  # for the commands, which know no other room
+from kiebot.config import DatabaseKind, DatabaseUrl, LogLevel, Settings, default_database
+from kiebot.conversation import Conversation
+from kiebot.core.catalog import Catalog
+from kiebot.core.errors import (
+    ConfigError,
+    KieUnavailableError,
+    MediaError,
+    StorageUnavailableError,
+    WrongDatabaseError,
+)
+from kiebot.core.language import Language
+from kiebot.core.money import Money
+from kiebot.core.tasks import Pace, TaskId, TaskRequest, TaskStatus
+from kiebot.core.terms import PaymentDetails, Terms
+from kiebot.core.users import UserId
+from kiebot.ports.frontend import Frontend
+from kiebot.ports.kie import InputFile, KieClient
+from kiebot.ports.storage import Storage
+from kiebot.ports.system import Clock, NewId
+from kiebot.worker import Worker
+
+if TYPE_CHECKING:
+    from kiebot.adapters.frontend.terminal import TerminalFrontend
+
+MakeFrontend: TypeAlias = Callable[[Conversation], Frontend]
+"""How a frontend is made: with the conversation it is the ears and mouth of."""
+
+DatabaseRole: TypeAlias = Literal["demo", "live"]
+"""What a database is from its first use on: money in it is a toy, or it is not."""
+
+STUB_POLL_S = 0.2
+"""Seconds between looks at a task of the stub, which is done in less than a second."""
+
+_ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32: no i, l, o (nor u), so that an id can be read out."""
+
+_ID_CHARS = 12
+"""60 bits: not to be guessed, and never twice in one shop."""
+
+
+def utc_now() -> datetime:
+    """The clock of the machine."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """An id from the system's source of chance."""
+    return "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_CHARS))
+
+
+@frozen(kw_only=True)
+class Runtime:
+    """A kiebot that is put together. `frontend` is None where people are met elsewhere."""
+
+    kiebot: Kiebot
+    conversation: Conversation
+    worker: Worker
+    frontend: Frontend | None
+    settings: Settings
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Work on jobs, and tell people at the frontend, while the block runs."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(self.worker.run(), name="kiebot worker")
+                yield
+                work.cancel()
+        except BaseExceptionGroup as several:
+            # Whoever embeds kiebot catches the error itself, not a group around it.
+            raise several.exceptions[0] from several.exceptions[0].__cause__
+
+
+@asynccontextmanager
+async def compose(
+    settings: Settings,
+    *,
+    frontend: MakeFrontend | None = None,
+    audience: UserId | None = None,
+    storage: Storage | None = None,
+    kie: KieClient | None = None,
+    catalog: Catalog | None = None,
+    clock: Clock = utc_now,
+    new_id: NewId = new_id,
+    demo_grant: Money | None = None,
+) -> AsyncIterator[Runtime]:
+    """
+    Put a kiebot together, and take it apart when the block ends.
+
+    The database is made or migrated, and is demo (TEST_MODE) or live from then on. `audience` is
+    the one person of a frontend that has only one; without it everybody is worked for whose id is
+    not negative. `demo_grant` is given to each new person of a demo database.
+
+    Raises:
+        ConfigError: A setting is missing.
+        CatalogError: The catalog cannot be read, or has nothing on sale.
+        WrongDatabaseError: A demo database is to be used live, or the reverse.
+        StorageError: The database cannot be used.
+    """
+    offers = load_catalog(settings.catalog_path) if catalog is None else catalog
+    async with AsyncExitStack() as stack:
+        if storage is None:
+            if kie is None and not is_there(settings.database):
+                # Before a file is made that nothing will be sold from.
+                kie_client(settings)
+            storage = await _open(settings.database, settings, clock)
+            stack.push_async_callback(storage.close)
+        await storage.migrate()
+        await storage.claim([("kind", "demo" if settings.test_mode else "live")])
+        shop = Kiebot(
+            storage,
+            kie_client(settings, clock) if kie is None else kie,
+            offers,
+            terms(settings, demo_grant=demo_grant, is_stub=kie is None),
+            clock=clock,
+            new_id=new_id,
+        )
+        conversation = Conversation(shop)
+        met_at = None if frontend is None else frontend(conversation)
+        worker = Worker(shop, met_at, conversation.news, audience=audience)
+        yield Runtime(
+            kiebot=shop,
+            conversation=conversation,
+            worker=worker,
+            frontend=met_at,
+            settings=settings,
+        )
+
+
+def terminal(
+    user_id: UserId, *, name: str, language: Language | None, output: Path
+) -> "Callable[[Conversation], TerminalFrontend]":
+    """The terminal as a frontend, for one person; results are saved in the folder `output`."""
+    from kiebot.adapters.frontend.terminal import TerminalFrontend
+
+    def make(conversation: Conversation) -> TerminalFrontend:
+        return TerminalFrontend(
+            conversation,
+            user_id,
+            name=name,
+            language=language,
+            output=output,
+            history_file=default_database("chat-history").path,
+        )
+
+    return make
+
+
+# --- For commands that need no conversation
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Storage]:
+    """
+    The database of the settings as it is: nothing is made, migrated or claimed.
+
+    Raises:
+        StorageUnavailableError: It is not there, or does not answer.
+    """
+    if not is_there(settings.database):
+        raise StorageUnavailableError(
+            f"no database at {settings.database}: run `kiebot chat` or `kiebot migrate` first"
+        )
+    storage = await _open(settings.database, settings, clock)
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
+@asynccontextmanager
+async def make_storage(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Storage]:
+    """The database of the settings; a file that is not there is made."""
+    storage = await _open(settings.database, settings, clock)
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
+@asynccontextmanager
+async def operate(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Kiebot]:
+    """
+    A kiebot for the operator's commands, on a database that is there.
+
+    Raises:
+        StorageUnavailableError: It is not there, or does not answer.
+        SchemaBehindError, SchemaAheadError: It is of another release.
+    """
+    async with open_storage(settings, clock=clock) as storage:
+        await check_schema(storage)
+        is_demo = await role_of(storage) != "live"
+        yield Kiebot(
+            storage,
+            _stub(clock) if is_demo else NoKie(),
+            load_catalog(settings.catalog_path),
+            terms(settings, is_stub=is_demo),
+            clock=clock,
+            new_id=new_id,
+        )
+
+
+async def check_schema(storage: Storage) -> None:
+    """SchemaBehindError where migrations are missing, SchemaAheadError where there are others."""
+    from kiebot.core.errors import SchemaBehindError
+
+    missing = await storage.missing_migrations()
+    if missing:
+        raise SchemaBehindError(missing)
+
+
+async def role_of(storage: Storage) -> DatabaseRole | None:
+    """What a database is used as, None where it never was."""
+    try:
+        # Both or neither is stored, and the second never is: nothing is, and the error tells.
+        await storage.claim([("kind", "nothing"), ("kind", "a question")])
+    except WrongDatabaseError as found:
+        match found.found:
+            case "demo":
+                return "demo"
+            case "live":
+                return "live"
+    return None
+
+
+class NoKie:
+    """The KieClient of a release that cannot ask kie.ai: every call says so."""
+
+    _WHY = "this version of kiebot does not speak with kie.ai yet"
+
+    async def create_task(self, request: TaskRequest) -> TaskId:  # noqa: ARG002 - the port's
+        raise KieUnavailableError(self._WHY)
+
+    async def task_status(self, request: TaskRequest, task_id: TaskId) -> TaskStatus:  # noqa: ARG002
+        raise KieUnavailableError(self._WHY)
+
+    async def upload(self, file: InputFile) -> str:  # noqa: ARG002
+        raise KieUnavailableError(self._WHY)
+
+    async def credits(self) -> Decimal:
+        raise KieUnavailableError(self._WHY)
+
+    @asynccontextmanager
+    async def open_result(self, url: str) -> AsyncIterator[InputFile]:
+        raise MediaError(url, self._WHY)
+        yield  # a generator, as a context manager needs
+
+
+def is_there(url: DatabaseUrl) -> bool:
+    """Whether there may be a database: a file is there or not, a server has to be asked."""
+    return url.kind is not DatabaseKind.SQLITE or url.path.exists()
+
+
+def kie_client(settings: Settings, clock: Clock = utc_now) -> KieClient:
+    """
+    Who generates, by the settings.
+
+    Raises:
+        ConfigError: Nobody could.
+    """
+    if settings.test_mode:
+        return _stub(clock)
+    settings.for_live()
+    problem = (
+        "TEST_MODE: not set, and this version of kiebot sells only with the stub in place of"
+        " kie.ai: set TEST_MODE=1, or leave out --live"
+    )
+    raise ConfigError([problem])
+
+
+# --- From settings to values
+
+
+def load_catalog(path: Path | None) -> Catalog:
+    """The catalog of a file, or the packaged one (CatalogError)."""
+    from kiebot.adapters import catalog
+
+    return catalog.load_catalog(path)
+
+
+def terms(settings: Settings, *, demo_grant: Money | None = None, is_stub: bool = False) -> Terms:
+    """The conditions that the settings say. The stub is looked at sooner than kie.ai would be."""
+    interval_s = settings.kie_poll_interval
+    if is_stub and interval_s == fields_dict(Settings)["kie_poll_interval"].default:
+        interval_s = STUB_POLL_S
+    payment = None
+    if settings.payment_card is not None:
+        payment = PaymentDetails(
+            card=settings.payment_card,
+            bank=settings.payment_bank or "",
+            holder=settings.payment_holder or "",
+        )
+    return Terms(
+        price_multiplier=settings.price_multiplier,
+        user_jobs_max=settings.user_jobs_max,
+        submissions_max=settings.kie_submissions_max,
+        job_timeout=timedelta(seconds=settings.job_timeout),
+        call_timeout=timedelta(seconds=settings.kie_timeout),
+        draft_age=timedelta(hours=settings.draft_hours),
+        topup_min=settings.topup_min,
+        topup_max=settings.topup_max,
+        payment=payment,
+        admins=frozenset(UserId(admin) for admin in settings.admin_ids),
+        demo_grant=demo_grant if settings.test_mode else None,
+        pace=Pace(interval_s=interval_s),
+    )
+
+
+def configure_logs(settings: Settings, *, quiet: bool = False, to_file: bool = False) -> None:
+    """
+    Have log lines written as the settings say.
+
+    `quiet` leaves out what is no warning (LOG_LEVEL=debug still brings everything); `to_file` is
+    for a screen that must not be disturbed: they go to `log_path()`.
+    """
+    from kiebot.adapters import logs
+
+    level = settings.log_level
+    if quiet and level is LogLevel.INFO:
+        level = LogLevel.WARNING
+    logs.configure(
+        level=level,
+        form=None if settings.log_format is None else settings.log_format.value,
+        secrets=_secrets(settings),
+        stream=sys.stderr,
+        path=log_path() if to_file else None,
+    )
+
+
+def log_path() -> Path:
+    """Where the terminal's log is: beside the databases of the user data folder."""
+    return default_database("kiebot.log").path
+
+
+def _secrets(settings: Settings) -> list[str]:
+    found = [
+        settings.telegram_bot_token,
+        settings.kie_api_token,
+        settings.webhook_secret,
+        settings.kie_callback_secret,
+        settings.payment_card,
+    ]
+    url = settings.database_url
+    if url is not None and url.kind is DatabaseKind.POSTGRES:
+        found.append(url.dsn)
+    return [secret for secret in found if secret]
+
+
+async def _open(url: DatabaseUrl, settings: Settings, clock: Clock) -> Storage:
+    match url.kind:
+        case DatabaseKind.SQLITE:
+            from kiebot.adapters.storage.sqlite import SqliteStorage
+
+            return await SqliteStorage.open(url.path, clock=clock, lease_s=settings.lease_seconds)
+        case DatabaseKind.POSTGRES:
+            from kiebot.adapters.storage.postgres import PostgresStorage
+
+            return await PostgresStorage.open(url.dsn, clock=clock, lease_s=settings.lease_seconds)
+
+
+def _stub(clock: Clock) -> KieClient:
+    from kiebot.adapters.kie.stub import StubKieClient
+
+    return StubKieClient(clock)

@@ -1,0 +1,458 @@
+"""English."""
+
+from kiebot.core.dialog.texts import Notation, Texts
+from kiebot.core.errors import AnswerProblem
+from kiebot.core.language import Language
+from kiebot.core.media import MediaKind
+from kiebot.core.tasks import FailReason
+from kiebot.core.wallet import EntryKind
+
+NOTATION = Notation(
+    locale="en",
+    thousands=",",
+    decimal=".",
+    moment="MMM d, HH:mm",
+    day="MMM d, yyyy",
+    day_and_time="MMM d, yyyy, HH:mm",
+    seconds="s",
+    minutes="min",
+    hours="h",
+)
+
+_VERBS = {
+    MediaKind.IMAGE: "is drawing",
+    MediaKind.VIDEO: "is filming",
+    MediaKind.AUDIO: "is recording",
+    MediaKind.TEXT: "is writing",
+    MediaKind.DOCUMENT: "is working",
+}
+
+_FILES = {
+    MediaKind.IMAGE: ("picture", "pictures"),
+    MediaKind.VIDEO: ("video", "videos"),
+    MediaKind.AUDIO: ("recording", "recordings"),
+    MediaKind.TEXT: ("text file", "text files"),
+    MediaKind.DOCUMENT: ("file", "files"),
+}
+
+
+def _n(count: int, one: str, other: str) -> str:
+    return NOTATION.plural(count, one=one, other=other)
+
+
+def _chars(count: int) -> str:
+    return _n(count, "character", "characters")
+
+
+def _files_wanted(kind: MediaKind, least: int, most: int) -> str:
+    one, other = _FILES[kind]
+    if least == most:
+        return f"Send {_n(most, one, other)}."
+    if least > 1:
+        return f"Send {least} to {most} {other}, one by one or all at once."
+    return f"Send up to {_n(most, one, other)}, one by one or all at once."
+
+
+def _in_work(title: str, output: MediaKind) -> str:
+    return f"⏳ {title} {_VERBS[output]}…"
+
+
+def _problem(problem: AnswerProblem, limit: str, names: str) -> str:
+    match problem:
+        case AnswerProblem.EMPTY:
+            return "That is empty. Write at least a word or two."
+        case AnswerProblem.TOO_SHORT:
+            return f"A little short: at least {limit} characters are needed."
+        case AnswerProblem.TOO_LONG:
+            return f"Too long: {limit} characters fit."
+        case AnswerProblem.UNREADABLE:
+            return "Some characters of this text cannot be read. Please type it anew."
+        case AnswerProblem.NOT_A_NUMBER:
+            return "A number is needed here."
+        case AnswerProblem.NOT_WHOLE:
+            return "A whole number is needed here."
+        case AnswerProblem.TOO_SMALL:
+            return f"A little small: at least {limit}."
+        case AnswerProblem.TOO_LARGE:
+            return f"A little large: at most {limit}."
+        case AnswerProblem.OFF_STEP:
+            return f"The number goes in steps of {limit}."
+        case AnswerProblem.NOT_A_CHOICE:
+            return "There is no such option, choose one of the list."
+        case AnswerProblem.NOT_A_FILE:
+            return "I am waiting for a file or a direct link to one."
+        case AnswerProblem.WRONG_KIND:
+            return "This file will not do: another kind or format is needed."
+        case AnswerProblem.FILE_TOO_LARGE:
+            return f"The file is a little large: {limit} MB fit."
+        case AnswerProblem.TOO_FEW_FILES:
+            return f"Not enough files yet: at least {limit} are needed."
+        case AnswerProblem.TOO_MANY_FILES:
+            return f"No more fit: there can be {limit} files."
+        case AnswerProblem.MISSING:
+            return "It cannot be done without this answer."
+        case AnswerProblem.NOT_TOGETHER:
+            return f"These do not work together: {names}."
+        case AnswerProblem.ONE_OF:
+            return f"Exactly one of these is needed: {names}."
+        case AnswerProblem.UNKNOWN:
+            return "The model does not ask this."
+
+
+def _failed(price: str, reason: FailReason, label: str) -> str:
+    return f"{price} are back on your balance: {_why(reason, label)}."
+
+
+def _why(reason: FailReason, label: str) -> str:
+    match reason:
+        case FailReason.REFUSED_CONTENT:
+            return "the model did not accept this description"
+        case FailReason.BAD_INPUT:
+            if label:
+                return f"the model did not accept the answer to “{label}”"
+            return "the model did not accept these answers"
+        case FailReason.UNREADABLE_FILE:
+            return "the file you sent could not be read"
+        case FailReason.MODEL_FAILED:
+            return "the model could not do it"
+        case FailReason.NO_RESULT:
+            return "the model sent no finished file"
+        case FailReason.TIMED_OUT:
+            return "the model ran out of time"
+        case FailReason.NO_ANSWER:
+            return "the connection to the model was lost"
+        case FailReason.UNAVAILABLE:
+            return "this model is temporarily unavailable"
+
+
+EN = Texts(
+    language=Language.EN,
+    notation=NOTATION,
+    # Everywhere
+    button_menu="‹ Menu",
+    button_back="‹ Back",
+    button_create="🎨 Create",
+    button_create_more="🎨 Create more",
+    button_older="Older ›",
+    button_newer="‹ Newer",
+    button_cancel="✖️ Cancel",
+    button_refresh="🔄 Refresh",
+    quoted=lambda words: f"“{words}”",
+    colon=lambda label, value: f"{label}: {value}",
+    from_price=lambda price: f"from {price}",
+    soon="soon",
+    yes_mark="✓",
+    # Menu
+    greeting=lambda name: f"Hi, {name}! Pictures, videos, music and voices by the best AI models.",
+    greeting_nameless="Hi! Pictures, videos, music and voices by the best AI models.",
+    promise="You pay only for what is done: if it fails, the money comes back by itself.",
+    balance_line=lambda balance: f"Balance: {balance}",
+    button_balance="💳 Balance",
+    button_history="🕘 History",
+    button_help="❓ Help",
+    button_language="🌐 Русский",
+    button_admin="🧾 Requests",
+    button_jobs=lambda count: f"⏳ In work: {count}",
+    button_draft=lambda title: f"📝 Continue: {title}",
+    categories="What shall we create?",
+    nothing_sold_here="This section is still being prepared. Try the others meanwhile.",
+    not_sold_yet=lambda names: f"Not on sale yet: {names}.",
+    and_more=lambda count: f"and {count} more",
+    help=lambda commands: (
+        "How it works\n"
+        "1. Choose a section and a model: you see the price at once.\n"
+        "2. Write what to create, or send a file.\n"
+        "3. Check it and press “Create”. Nothing is charged before that.\n"
+        "4. The result comes here by itself, you may close the chat.\n\n"
+        "The money for a job is first set aside, and charged only when the result is ready. If it"
+        " fails, it is back on your balance at once.\n\n"
+        f"Commands\n{commands}"
+    ),
+    commands=(
+        "/menu — the menu\n"
+        "/marketing — what can be created\n"
+        "/balance — balance and top-up\n"
+        "/history — your jobs\n"
+        "/jobs — what is being made now\n"
+        "/cancel — cancel what was begun\n"
+        "/language — language\n"
+        "/paysupport — questions about payment\n"
+        "/help — this page"
+    ),
+    choose_language="Which language shall we speak?",
+    language_chosen="Done, we speak English now.",
+    paysupport=lambda number: (
+        "Questions about payment\n\n"
+        "A job failed — its price is on your balance again, there is nothing to do.\n"
+        "A top-up did not come — see “Balance” whether the receipt was sent: without it we do not"
+        " learn of the transfer.\n"
+        "Still a question — write to the owner of this shop (see its description) and name your"
+        f" number: {number}."
+    ),
+    no_such_command="There is no such command. All of them are in the help.",
+    nothing_asked="Thank you, but I was not asking anything. Where shall we begin?",
+    nothing_asked_file="I see the file, but it is not needed now. Choose what to do with it.",
+    no_such_button="I did not understand this button. Here is the menu.",
+    old_button="This button is an old one. Here is how things are now.",
+    not_found="You have no such thing: perhaps it is gone already.",
+    not_allowed="This section is for administrators only.",
+    not_on_sale=lambda title: f"{title} is not on sale now. Your money is untouched.",
+    no_such_model="This model is gone. Here is what there is.",
+    nothing_to_cancel="There is nothing to cancel: nothing was begun.",
+    nothing_to_cancel_running=(
+        "There is nothing to cancel: there are no drafts. A job that was started cannot be"
+        " stopped, but if it fails, the money comes back by itself."
+    ),
+    draft_dropped="Cancelled, your money is untouched.",
+    topup_dropped="The top-up is cancelled. If you have not sent the money yet, do not send it.",
+    question_dropped="Cancelled.",
+    # Generation
+    usually=lambda time: f"Usually {time}.",
+    text_wanted=lambda bounds: f"Write your answer: {bounds}.",
+    chars_up_to=lambda most: f"up to {_chars(most)}",
+    chars_between=lambda least, most: f"{NOTATION.number(least)} to {_chars(most)}",
+    number_wanted=lambda bounds: f"Write a number: {bounds}.",
+    number_wanted_free="Write a number.",
+    number_between=lambda low, high: f"from {low} to {high}",
+    number_from=lambda low: f"from {low}",
+    number_up_to=lambda high: f"up to {high}",
+    number_whole="whole",
+    number_step=lambda step: f"in steps of {step}",
+    choice_wanted="Choose an option.",
+    switch_wanted="Yes or no?",
+    file_wanted={
+        MediaKind.IMAGE: "Send a picture.",
+        MediaKind.VIDEO: "Send a video.",
+        MediaKind.AUDIO: "Send a recording.",
+        MediaKind.TEXT: "Send a text file.",
+        MediaKind.DOCUMENT: "Send a file.",
+    },
+    files_wanted=_files_wanted,
+    file_formats=lambda formats: f"Format: {formats}",
+    file_size=lambda size: f"up to {size} MB",
+    file_address="A direct link will do, too.",
+    files_so_far=lambda count, most: f"{count} of {most} are here.",
+    for_example=lambda value: f"For example: {value}.",
+    default_is=lambda value: f"Default: {value}.",
+    now_is=lambda value: f"Now: {value}.",
+    optional="You may skip this.",
+    button_default=lambda value: f"Default: {value}",
+    button_default_long="Default",
+    button_skip="Skip",
+    button_without="Remove",
+    button_files_done="✅ That is all",
+    button_files_clear="↩️ Start over",
+    price_more=lambda delta: f"+{delta}",
+    price_less=lambda delta: f"−{delta}",
+    to_pay=lambda price: f"To pay: {price}.",
+    on_balance=lambda balance, left: f"Balance {balance}, {left} will be left.",
+    lacking_line=lambda balance, lack: f"Balance {balance}, {lack} short.",
+    button_pay=lambda price: f"✅ Create for {price}",
+    button_other_text="✏️ Other text",
+    button_other_file="📎 Other file",
+    button_setting=lambda label, value: f"⚙️ {label}: {value}",
+    button_settings="⚙️ All settings",
+    settings=lambda title: f"{title}: settings. What shall we change?",
+    not_set="not set",
+    no_price="There is no price for these answers, so they cannot be bought. Money is untouched.",
+    no_price_sold=lambda sold: f"You can choose: {sold}.",
+    in_work=_in_work,
+    in_work_elapsed=lambda time: f"{time} so far.",
+    in_work_usual=lambda time, usual: f"{time} of the usual {usual}.",
+    in_work_leave="You may close the chat: the result will come here.",
+    in_work_held=lambda price: f"{price} are set aside and charged only when all is ready.",
+    not_enough=lambda lack, needed, available: (
+        f"Your money is untouched. You are {lack} short: {needed} are needed, {available} are on"
+        " your balance."
+    ),
+    draft_is_safe="The draft is kept, we will return to it after the top-up.",
+    button_topup_by=lambda amount: f"Top up {amount}",
+    button_other_amount="Another amount",
+    too_many_jobs=lambda limit: (
+        f"Your money is untouched: no more than {_n(limit, 'job', 'jobs')} are made at once. Wait"
+        " for any of them, the draft stays."
+    ),
+    price_changed=lambda before, now: (
+        f"Your money is untouched: the price changed from {before} to {now}. Please check again."
+    ),
+    price_gone="Your money is untouched: these answers are no longer on sale.",
+    offer_changed="The draft has changed since. Here it is, your money is untouched.",
+    draft_cancelled="This draft was cancelled, nothing was charged for it.",
+    problem=_problem,
+    problem_file_for_text="A text is needed here, not a file.",
+    problem_press="No file is needed here: choose an option by its button.",
+    # Balance
+    balance=lambda available: f"Balance: {available}",
+    reserved=lambda held, count: f"Set aside: {held} — {_n(count, 'job', 'jobs')} in work",
+    no_movements="Nothing has moved yet.",
+    movement={
+        EntryKind.TOPUP: "Top-up",
+        EntryKind.GRANT: "A gift from the shop",
+        EntryKind.DEBIT: "Taken back by the shop",
+        EntryKind.HOLD: "Job",
+        EntryKind.CHARGE: "Job",
+        EntryKind.RELEASE: "Job",
+        EntryKind.REFUND: "Job",
+    },
+    movement_job={
+        EntryKind.TOPUP: lambda title: title,
+        EntryKind.GRANT: lambda title: title,
+        EntryKind.DEBIT: lambda title: title,
+        EntryKind.HOLD: lambda title: f"{title} (set aside)",
+        EntryKind.CHARGE: lambda title: title,
+        EntryKind.RELEASE: lambda title: f"{title} (failed)",
+        EntryKind.REFUND: lambda title: f"{title} (refund)",
+    },
+    movement_back=lambda amount: f"returned {amount}",
+    button_topup="➕ Top up",
+    button_all_movements="🕘 All movements",
+    topup="How much shall we add?",
+    topup_limits=lambda low, high: f"Anything from {low} to {high}.",
+    topup_pending=lambda amount: (
+        f"We wait for the receipt of {amount}. A new amount takes its place."
+    ),
+    topup_reviewed=lambda number, amount: f"Request {number} for {amount} is being checked.",
+    button_topup_open="📎 Send the receipt",
+    amount_wanted=lambda low, high: f"Write the amount in roubles: {low} to {high}.",
+    not_an_amount=lambda low, high: (
+        f"That is no amount we can take. Roubles from {low} to {high}, such as 500 or 99.50."
+    ),
+    not_an_amount_file="An amount is needed here, as a number, not a file.",
+    topup_closed=(
+        "Top-up is not available now: the shop takes no transfers. Your balance is safe, and you"
+        " can come back later. If it is urgent, ask the owner of the shop."
+    ),
+    transfer=lambda amount: f"Transfer exactly {amount}",
+    receipt_wanted="Then send the receipt here: a photo, a screenshot or a PDF.",
+    receipt_not_a_text="I am waiting for the receipt as a file: a photo, a screenshot or a PDF.",
+    receipt_taken=lambda number: (
+        f"The receipt is here, request {number} is being checked. We will write as soon as it is."
+    ),
+    receipt_joined=lambda number: (
+        f"Added to request {number}. We will write as soon as it is checked."
+    ),
+    receipt_full=lambda number: f"Request {number} has enough files, we are checking it.",
+    button_topup_cancel="✖️ Cancel the request",
+    topup_cancelled="This request was cancelled. You can make a new one.",
+    # History
+    jobs="Your jobs",
+    no_jobs="Nothing created yet. A good time to begin!",
+    job_refunded=lambda price: f"{price} were given back.",
+    ledger="All movements",
+    open_jobs="Being made now",
+    no_open_jobs="Nothing is being made now.",
+    running_for=lambda time: f"{time} so far",
+    running_of=lambda time, usual: f"{time} of the usual {usual}",
+    # News
+    result=lambda price, balance: f"Charged {price}, {balance} left",
+    result_unpriced=lambda price: f"Charged {price}",
+    result_expires="Links to files do not live long: keep a copy of the result.",
+    button_again=lambda price: f"🔁 Again · {price}",
+    button_again_unpriced="🔁 Again",
+    button_edit="✏️ Change",
+    button_edit_text="✏️ Change the text",
+    button_original="📎 Original as a file",
+    button_other_model="Another model",
+    button_retry="🔁 Try again",
+    failed=_failed,
+    advice={
+        FailReason.REFUSED_CONTENT: "It may be about a forbidden topic. Try to say it otherwise.",
+        FailReason.BAD_INPUT: "Change the answer and try again.",
+        FailReason.UNREADABLE_FILE: "Send it once more, or take another one.",
+        FailReason.MODEL_FAILED: "It often helps to repeat, or to change the description a little.",
+        FailReason.NO_RESULT: "This is rare, and repeating usually helps.",
+        FailReason.TIMED_OUT: "It is overloaded now. Try later, or take another one.",
+        FailReason.NO_ANSWER: "Please try once more.",
+        FailReason.UNAVAILABLE: "We are looking into it. Try later, or take another one.",
+    },
+    refunded=lambda price, title: f"{price} are back on your balance: a refund for {title}.",
+    refunded_why=lambda why: f"Reason: {why}",
+    topup_approved=lambda amount: f"✅ {amount} are on your balance: the top-up is confirmed.",
+    topup_approved_other=lambda amount, requested: (
+        f"✅ {amount} are on your balance: that is what came for the request of {requested}."
+    ),
+    topup_rejected=lambda number, amount: (
+        f"Your balance has not changed: the top-up of {amount} (request {number}) was not"
+        " confirmed."
+    ),
+    topup_rejected_why=lambda why: f"Reason: {why}",
+    topup_rejected_ask="If you did send it, make a new request and send the receipt again.",
+    draft_waits=lambda title: f"A draft is waiting for you: {title}.",
+    button_draft_waits=lambda title, price: f"📝 {title} · {price}",
+    # Administrators
+    admin_topups=lambda count: f"To be checked: {_n(count, 'request', 'requests')}",
+    admin_no_topups="No requests to check.",
+    admin_request=lambda number, amount, person: f"Request {number} · {amount} · {person}",
+    admin_person=lambda name, number: f"{name}, no. {number}" if name else f"No. {number}",
+    admin_known_since=lambda day: f"since {day}",
+    admin_topped_up=lambda count, total: (
+        f"{_n(count, 'top-up', 'top-ups')} of {total}" if count else "no top-ups yet"
+    ),
+    admin_requested=lambda amount: f"The person named {amount}.",
+    admin_receipts=lambda count: f"Receipt: {_n(count, 'file', 'files')}",
+    admin_seen=lambda number: f"⚠️ The same receipt was in request {number}.",
+    admin_approved=lambda amount, who, when: f"✅ {amount} credited · {who}, {when}",
+    admin_rejected=lambda who, when: f"🚫 Rejected · {who}, {when}",
+    admin_rejected_why=lambda why: f"Reason: {why}",
+    admin_pending="There is no receipt yet, so nothing to decide.",
+    admin_cancelled="The person cancelled this request.",
+    admin_corrected=lambda amount: f"The amount is corrected: {amount}. Please confirm it.",
+    admin_amount_wanted=lambda low, high: (
+        f"How much really came? Write the roubles: {low} to {high}."
+    ),
+    admin_reason_wanted=lambda number: (
+        f"Why do we reject request {number}? The person will read these words."
+    ),
+    admin_reason_too_long=lambda most: f"Too long: {_chars(most)} fit.",
+    admin_not_a_text="The reason is needed here, as a text.",
+    admin_operator="the operator",
+    admin_alert={
+        401: "⚠️ Jobs are failing: kie.ai does not accept the access key.",
+        402: "⚠️ Jobs are failing: the account at kie.ai is empty.",
+        403: "⚠️ Jobs are failing: kie.ai has closed the access.",
+        433: "⚠️ Jobs are failing: the spending cap at kie.ai is used up.",
+    },
+    admin_alert_other=lambda code: f"⚠️ Jobs are failing: kie.ai refuses the shop (code {code}).",
+    admin_alert_after="People get their money back by themselves. Mend it, and jobs will go on.",
+    button_approve=lambda amount: f"✅ Credit {amount}",
+    button_other_sum="✏️ Another amount",
+    button_reject="🚫 Reject",
+    button_no_reason="No reason",
+    button_request=lambda number, amount, when: f"{number} · {amount} · {when}",
+    button_requests="🧾 All requests",
+    # The terminal's own words
+    terminal_demo=lambda balance: (
+        f"kiebot · demo: stand-ins for the AI models, toy money · balance {balance}"
+    ),
+    terminal_live=lambda balance: f"kiebot · balance {balance}",
+    terminal_intro="Answer with a number, in words or by a command (/help). Leave: Ctrl-D.",
+    terminal_saved=lambda path: f"✓ Saved: {path}",
+    terminal_not_saved=lambda folder, address: (
+        f"The folder {folder} cannot be written to. The file is here: {address}"
+    ),
+    terminal_not_loaded=lambda address: (
+        f"The file could not be loaded: {address}. The history can show it again."
+    ),
+    terminal_no_option=lambda typed, numbers: f"There is no option {typed}: choose {numbers}.",
+    terminal_no_options=lambda typed: f"There is no option {typed}: nothing to choose from here.",
+    terminal_no_file=lambda path: f"No such file: {path}",
+    terminal_file_folder=lambda path: f"This is a folder, not a file: {path}",
+    terminal_file_empty=lambda path: f"This file is empty: {path}",
+    terminal_file_unreadable=lambda path: f"This file cannot be read: {path}",
+    terminal_not_text="This line cannot be read: it must be UTF-8 text. Type it again.",
+    terminal_too_long="This line is too long. Type a shorter one.",
+    terminal_failed="That did not work: the database does not answer. Answer again a little later.",
+    terminal_left="The question is left. Jobs, if there are any, go on.",
+    terminal_how_to_leave="Leave: Ctrl-D. No job is lost.",
+    terminal_goodbye="See you!",
+    terminal_leave_running=lambda count: (
+        f"Still being made: {_n(count, 'job', 'jobs')}. It goes on at the next start."
+    ),
+    terminal_answer="The number of an option, or your answer",
+    terminal_choose="The number of an option",
+    terminal_bare_number="Your answer (options: /1, /2…)",
+    terminal_file="Path of a file, or an address",
+    terminal_progress=lambda title, time: (
+        f"{title} · {time} · you can go on, the result will appear here"
+    ),
+)

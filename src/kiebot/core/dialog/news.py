@@ -1,0 +1,151 @@
+"""
+News: event -> screen, for what a person is told without having asked.
+"""
+
+from datetime import tzinfo
+from decimal import Decimal
+
+from attrs import evolve, frozen
+
+from kiebot.core.catalog import Catalog, Model
+from kiebot.core.dialog import admin, history, menu
+from kiebot.core.dialog.history import Past
+from kiebot.core.dialog.screen import Action, Button, Screen
+from kiebot.core.dialog.texts import Texts, shortened
+from kiebot.core.events import (
+    Event,
+    JobFailed,
+    JobRefunded,
+    JobSucceeded,
+    OperatorAlert,
+    TopUpApproved,
+    TopUpRejected,
+    TopUpToReview,
+)
+from kiebot.core.jobs import Job
+from kiebot.core.money import Money
+
+DETAIL_CHARS = 300
+"""How much of the supplier's own words an administrator is shown."""
+
+
+@frozen(kw_only=True)
+class Background:
+    """
+    What is true now, beside what an event says was true when it happened.
+
+    `past` is the job that it is about; `draft` is what the person left unpaid.
+    """
+
+    catalog: Catalog
+    multiplier: Decimal
+    tz: tzinfo
+    available: Money
+    past: Past | None = None
+    draft: tuple[Job, Model] | None = None
+
+
+def screen(t: Texts, event: Event, now: Background) -> Screen:
+    """The screen that tells an event."""
+    match event:
+        case JobSucceeded():
+            return _succeeded(t, event, now)
+        case JobFailed():
+            return _failed(t, event, now)
+        case JobRefunded():
+            return _refunded(t, event)
+        case TopUpToReview():
+            return _to_review(t, event)
+        case TopUpApproved():
+            return _approved(t, event, now)
+        case TopUpRejected():
+            return _rejected(t, event)
+        case OperatorAlert():
+            return _alert(t, event)
+
+
+def _succeeded(t: Texts, event: JobSucceeded, now: Background) -> Screen:
+    money = t.result(t.money(event.price), t.money(now.available))
+    if now.past is None:
+        return menu.message(t, f"{event.title}\n{money}")
+    media = history.files(now.past, event.result, event.output, now.tz)
+    under = f"{history.caption(t, event.summary, event.title)}\n{money}"
+    about = [part for part in (event.result.text, under) if part]
+    rows = history.result_rows(t, now.past, now.catalog, now.multiplier, original=True)
+    return evolve(menu.message(t, "\n\n".join(about), *rows), media=media)
+
+
+def _failed(t: Texts, event: JobFailed, now: Background) -> Screen:
+    model = None if now.past is None else now.past.model
+    label = history.param_label(t, model, event.param)
+    text = f"{t.failed(t.money(event.price), event.reason, label)}\n{t.advice[event.reason]}"
+    rows: tuple[menu.Row, ...] = ()
+    if now.past is not None:
+        rows = history.failure_rows(t, now.past, event.reason, event.param)
+    return menu.message(t, f"{text}\n\n{event.title}", *rows)
+
+
+def _refunded(t: Texts, event: JobRefunded) -> Screen:
+    lines = [t.refunded(t.money(event.price), event.title)]
+    if event.why:
+        lines.append(t.refunded_why(shortened(event.why, admin.REASON_CHARS)))
+    return menu.message(t, "\n".join(lines), _wallet_row(t))
+
+
+def _to_review(t: Texts, event: TopUpToReview) -> Screen:
+    who = admin.person(t, event.person_id, event.person_name)
+    lines = [t.admin_request(event.topup_id.upper(), t.money(event.amount), who)]
+    if event.seen_in is not None:
+        lines.append(t.admin_seen(event.seen_in.upper()))
+    lines.append(t.admin_receipts(len(event.receipt)))
+    requests = Button(t.button_requests, Action.of("admin", "topups"), minor=True)
+    return Screen(
+        text="\n".join(lines),
+        buttons=(
+            *admin.review_rows(t, event.topup_id, event.amount, named=None),
+            (requests, *menu.menu_row(t)),
+        ),
+        media=admin.receipt(event.topup_id, event.receipt),
+    )
+
+
+def _approved(t: Texts, event: TopUpApproved, now: Background) -> Screen:
+    amount = t.money(event.amount)
+    text = t.topup_approved(amount)
+    if event.amount != event.requested:
+        text = t.topup_approved_other(amount, t.money(event.requested))
+    lines = [text, t.balance_line(t.money(now.available))]
+    rows: list[menu.Row] = []
+    if now.draft is not None:
+        draft, model = now.draft
+        lines += ["", t.draft_waits(model.title)]
+        title = shortened(model.title, menu.TITLE_CHARS)
+        label = t.button_draft(title)
+        if draft.price is not None:
+            label = t.button_draft_waits(title, t.money(draft.price))
+        rows.append((Button(label, Action.of("gen", "open", draft.id)),))
+    else:
+        rows.append((Button(t.button_create, Action.of("marketing", "main")),))
+    return menu.message(t, "\n".join(lines), *rows)
+
+
+def _rejected(t: Texts, event: TopUpRejected) -> Screen:
+    lines = [t.topup_rejected(event.topup_id.upper(), t.money(event.amount))]
+    if event.why:
+        lines.append(t.topup_rejected_why(shortened(event.why, admin.REASON_CHARS)))
+    lines.append(t.topup_rejected_ask)
+    again = Button(t.button_topup, Action.of("topup", "main"))
+    support = Button(t.button_help, Action.of("paysupport", "main"), minor=True)
+    return menu.message(t, "\n".join(lines), (again, support))
+
+
+def _alert(t: Texts, event: OperatorAlert) -> Screen:
+    lines = [t.admin_alert.get(event.code) or t.admin_alert_other(event.code)]
+    if event.detail.strip():
+        lines.append(t.quoted(shortened(event.detail, DETAIL_CHARS)))
+    lines.append(t.admin_alert_after)
+    return menu.message(t, "\n".join(lines))
+
+
+def _wallet_row(t: Texts) -> menu.Row:
+    return (Button(t.button_balance, Action.of("balance", "main")),)

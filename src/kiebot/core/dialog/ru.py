@@ -1,0 +1,461 @@
+"""Russian."""
+
+from kiebot.core.dialog.texts import Notation, Texts
+from kiebot.core.errors import AnswerProblem
+from kiebot.core.language import Language
+from kiebot.core.media import MediaKind
+from kiebot.core.tasks import FailReason
+from kiebot.core.wallet import EntryKind
+
+NOTATION = Notation(
+    locale="ru",
+    thousands=" ",
+    decimal=",",
+    moment="dd.MM HH:mm",
+    day="dd.MM.yyyy",
+    day_and_time="dd.MM.yyyy HH:mm",
+    seconds="с",
+    minutes="мин",
+    hours="ч",
+)
+
+_VERBS = {
+    MediaKind.IMAGE: "рисует",
+    MediaKind.VIDEO: "снимает",
+    MediaKind.AUDIO: "записывает",
+    MediaKind.TEXT: "пишет",
+    MediaKind.DOCUMENT: "работает",
+}
+
+_FILES = {
+    MediaKind.IMAGE: {"one": "картинку", "few": "картинки", "many": "картинок"},
+    MediaKind.VIDEO: {"one": "видео", "few": "видео", "many": "видео"},
+    MediaKind.AUDIO: {"one": "запись", "few": "записи", "many": "записей"},
+    MediaKind.TEXT: {"one": "текст", "few": "текста", "many": "текстов"},
+    MediaKind.DOCUMENT: {"one": "файл", "few": "файла", "many": "файлов"},
+}
+
+
+def _n(count: int, one: str, few: str, many: str) -> str:
+    return NOTATION.plural(count, one=one, few=few, many=many, other=few)
+
+
+def _chars(count: int) -> str:
+    # Both "до 5 000 знаков" and "от 3 знаков" stand in the genitive.
+    return _n(count, "знака", "знаков", "знаков")
+
+
+def _files_wanted(kind: MediaKind, least: int, most: int) -> str:
+    forms = _FILES[kind]
+    named = NOTATION.plural(most, **forms, other=forms["few"])
+    if least == most:
+        return f"Пришлите {named}."
+    if least > 1:
+        return f"Пришлите от {least} до {most}: {forms['few']} можно по одной или сразу."
+    return f"Пришлите до {_n(most, 'файла', 'файлов', 'файлов')}: по одному или сразу все."
+
+
+def _in_work(title: str, output: MediaKind) -> str:
+    return f"⏳ {title} {_VERBS[output]}…"
+
+
+def _problem(problem: AnswerProblem, limit: str, names: str) -> str:
+    match problem:
+        case AnswerProblem.EMPTY:
+            return "Тут пусто. Напишите хотя бы пару слов."
+        case AnswerProblem.TOO_SHORT:
+            return f"Коротковато: нужно не меньше {limit} знаков."
+        case AnswerProblem.TOO_LONG:
+            return f"Слишком длинно: помещается {limit} знаков."
+        case AnswerProblem.UNREADABLE:
+            return "В тексте есть знаки, которые не читаются. Наберите его заново."
+        case AnswerProblem.NOT_A_NUMBER:
+            return "Здесь нужно число."
+        case AnswerProblem.NOT_WHOLE:
+            return "Здесь нужно целое число."
+        case AnswerProblem.TOO_SMALL:
+            return f"Маловато: не меньше {limit}."
+        case AnswerProblem.TOO_LARGE:
+            return f"Многовато: не больше {limit}."
+        case AnswerProblem.OFF_STEP:
+            return f"Число меняется с шагом {limit}."
+        case AnswerProblem.NOT_A_CHOICE:
+            return "Такого варианта нет, выберите из списка."
+        case AnswerProblem.NOT_A_FILE:
+            return "Жду файл или прямую ссылку на него."
+        case AnswerProblem.WRONG_KIND:
+            return "Этот файл не подойдёт: нужен другой вид или формат."
+        case AnswerProblem.FILE_TOO_LARGE:
+            return f"Файл великоват: помещается {limit} МБ."
+        case AnswerProblem.TOO_FEW_FILES:
+            return f"Пока мало файлов: нужно не меньше {limit}."
+        case AnswerProblem.TOO_MANY_FILES:
+            return f"Больше не поместится: файлов может быть {limit}."
+        case AnswerProblem.MISSING:
+            return "Без этого ответа не получится."
+        case AnswerProblem.NOT_TOGETHER:
+            return f"Вместе это не работает: {names}."
+        case AnswerProblem.ONE_OF:
+            return f"Нужно что-то одно: {names}."
+        case AnswerProblem.UNKNOWN:
+            return "Об этом модель не спрашивает."
+
+
+def _failed(price: str, reason: FailReason, label: str) -> str:
+    return f"{price} снова на балансе: {_why(reason, label)}."
+
+
+def _why(reason: FailReason, label: str) -> str:
+    match reason:
+        case FailReason.REFUSED_CONTENT:
+            return "модель не приняла это описание"
+        case FailReason.BAD_INPUT:
+            return f"модель не приняла ответ «{label}»" if label else "модель не приняла эти ответы"
+        case FailReason.UNREADABLE_FILE:
+            return "присланный файл не удалось прочитать"
+        case FailReason.MODEL_FAILED:
+            return "у модели не получилось"
+        case FailReason.NO_RESULT:
+            return "модель не прислала готового файла"
+        case FailReason.TIMED_OUT:
+            return "модель не успела в срок"
+        case FailReason.NO_ANSWER:
+            return "с моделью пропала связь"
+        case FailReason.UNAVAILABLE:
+            return "эта модель временно недоступна"
+
+
+RU = Texts(
+    language=Language.RU,
+    notation=NOTATION,
+    # Everywhere
+    button_menu="‹ Меню",
+    button_back="‹ Назад",
+    button_create="🎨 Создать",
+    button_create_more="🎨 Создать ещё",
+    button_older="Раньше ›",
+    button_newer="‹ Новее",
+    button_cancel="✖️ Отмена",
+    button_refresh="🔄 Обновить",
+    quoted=lambda words: f"«{words}»",
+    colon=lambda label, value: f"{label}: {value}",
+    from_price=lambda price: f"от {price}",
+    soon="скоро",
+    yes_mark="✓",
+    # Menu
+    greeting=lambda name: (
+        f"Привет, {name}! Картинки, видео, музыка и озвучка от лучших нейросетей."
+    ),
+    greeting_nameless="Привет! Картинки, видео, музыка и озвучка от лучших нейросетей.",
+    promise="Платите только за готовое: не получилось — деньги вернутся сами.",
+    balance_line=lambda balance: f"Баланс: {balance}",
+    button_balance="💳 Баланс",
+    button_history="🕘 История",
+    button_help="❓ Помощь",
+    button_language="🌐 English",
+    button_admin="🧾 Заявки",
+    button_jobs=lambda count: f"⏳ В работе: {count}",
+    button_draft=lambda title: f"📝 Продолжить: {title}",
+    categories="Что создаём?",
+    nothing_sold_here="Этот раздел ещё готовится. Загляните пока в соседние.",
+    not_sold_yet=lambda names: f"Пока не продаются: {names}.",
+    and_more=lambda count: f"и ещё {count}",
+    help=lambda commands: (
+        "Как это работает\n"
+        "1. Выберите раздел и модель: цена видна сразу.\n"
+        "2. Напишите, что создать, или пришлите файл.\n"
+        "3. Проверьте и нажмите «Создать». До этого нажатия ничего не списывается.\n"
+        "4. Результат придёт сюда сам, чат можно закрыть.\n\n"
+        "Деньги за работу сначала откладываются в резерв и списываются, только когда результат"
+        " готов. Не получилось — они сразу снова на балансе.\n\n"
+        f"Команды\n{commands}"
+    ),
+    commands=(
+        "/menu — меню\n"
+        "/marketing — что можно создать\n"
+        "/balance — баланс и пополнение\n"
+        "/history — ваши работы\n"
+        "/jobs — что готовится сейчас\n"
+        "/cancel — отменить начатое\n"
+        "/language — язык\n"
+        "/paysupport — вопросы об оплате\n"
+        "/help — эта подсказка"
+    ),
+    choose_language="На каком языке говорим?",
+    language_chosen="Готово, говорим по-русски.",
+    paysupport=lambda number: (
+        "Вопросы об оплате\n\n"
+        "Не получилась работа — её цена уже снова на балансе, делать ничего не нужно.\n"
+        "Пополнение не пришло — проверьте в разделе «Баланс», отправлен ли чек: без него мы не"
+        " узнаем о переводе.\n"
+        "Остался вопрос — напишите владельцу этого магазина (его контакты в описании) и назовите"
+        f" ваш номер: {number}."
+    ),
+    no_such_command="Такой команды нет. Все команды есть в помощи.",
+    nothing_asked="Спасибо, но сейчас я ни о чём не спрашивал. С чего начнём?",
+    nothing_asked_file="Файл вижу, но сейчас он не нужен. Выберите, что с ним сделать.",
+    no_such_button="Не понял этой кнопки. Вот меню.",
+    old_button="Эта кнопка из прошлого. Вот как дела сейчас.",
+    not_found="Такого у вас нет: возможно, это уже удалено.",
+    not_allowed="Этот раздел только для администраторов.",
+    not_on_sale=lambda title: f"{title} сейчас не продаётся. Деньги не тронуты.",
+    no_such_model="Этой модели больше нет. Вот что есть.",
+    nothing_to_cancel="Отменять нечего: ничего не начато.",
+    nothing_to_cancel_running=(
+        "Отменять нечего: черновиков нет. Начатую работу остановить нельзя, но если она не"
+        " получится, деньги вернутся сами."
+    ),
+    draft_dropped="Отменили, деньги не тронуты.",
+    topup_dropped="Заявка на пополнение отменена. Если деньги ещё не отправлены, не отправляйте.",
+    question_dropped="Отменили.",
+    # Generation
+    usually=lambda time: f"Обычно {time}.",
+    text_wanted=lambda bounds: f"Напишите ответом: {bounds}.",
+    chars_up_to=lambda most: f"до {_chars(most)}",
+    chars_between=lambda least, most: f"от {NOTATION.number(least)} до {_chars(most)}",
+    number_wanted=lambda bounds: f"Напишите число: {bounds}.",
+    number_wanted_free="Напишите число.",
+    number_between=lambda low, high: f"от {low} до {high}",
+    number_from=lambda low: f"от {low}",
+    number_up_to=lambda high: f"до {high}",
+    number_whole="целое",
+    number_step=lambda step: f"с шагом {step}",
+    choice_wanted="Выберите вариант.",
+    switch_wanted="Да или нет?",
+    file_wanted={
+        MediaKind.IMAGE: "Пришлите картинку.",
+        MediaKind.VIDEO: "Пришлите видео.",
+        MediaKind.AUDIO: "Пришлите аудиозапись.",
+        MediaKind.TEXT: "Пришлите текстовый файл.",
+        MediaKind.DOCUMENT: "Пришлите файл.",
+    },
+    files_wanted=_files_wanted,
+    file_formats=lambda formats: f"Формат: {formats}",
+    file_size=lambda size: f"до {size} МБ",
+    file_address="Можно и прямую ссылку.",
+    files_so_far=lambda count, most: f"Уже есть {count} из {most}.",
+    for_example=lambda value: f"Например: {value}.",
+    default_is=lambda value: f"По умолчанию: {value}.",
+    now_is=lambda value: f"Сейчас: {value}.",
+    optional="Можно пропустить.",
+    button_default=lambda value: f"По умолчанию: {value}",
+    button_default_long="По умолчанию",
+    button_skip="Пропустить",
+    button_without="Убрать",
+    button_files_done="✅ Это все",
+    button_files_clear="↩️ Начать сначала",
+    price_more=lambda delta: f"+{delta}",
+    price_less=lambda delta: f"−{delta}",
+    to_pay=lambda price: f"К оплате {price}.",
+    on_balance=lambda balance, left: f"На балансе {balance}, останется {left}.",
+    lacking_line=lambda balance, lack: f"На балансе {balance}, не хватает {lack}.",
+    button_pay=lambda price: f"✅ Создать за {price}",
+    button_other_text="✏️ Другой текст",
+    button_other_file="📎 Другой файл",
+    button_setting=lambda label, value: f"⚙️ {label}: {value}",
+    button_settings="⚙️ Все настройки",
+    settings=lambda title: f"{title}: настройки. Что меняем?",
+    not_set="не задано",
+    no_price="Для таких ответов цены нет, поэтому купить их нельзя. Деньги не тронуты.",
+    no_price_sold=lambda sold: f"Можно выбрать: {sold}.",
+    in_work=_in_work,
+    in_work_elapsed=lambda time: f"Прошло {time}.",
+    in_work_usual=lambda time, usual: f"{time} из обычных {usual}.",
+    in_work_leave="Можно закрыть чат: результат придёт сюда.",
+    in_work_held=lambda price: (
+        f"{price} отложены в резерв и спишутся, только когда всё будет готово."
+    ),
+    not_enough=lambda lack, needed, available: (
+        f"Деньги не тронуты. Не хватает {lack}: нужно {needed}, на балансе {available}."
+    ),
+    draft_is_safe="Черновик сохранён, вернёмся к нему после пополнения.",
+    button_topup_by=lambda amount: f"Пополнить на {amount}",
+    button_other_amount="Другая сумма",
+    too_many_jobs=lambda limit: (
+        f"Деньги не тронуты: сразу готовится не больше {_n(limit, 'работы', 'работ', 'работ')}."
+        " Дождитесь любой из них, черновик никуда не денется."
+    ),
+    price_changed=lambda before, now: (
+        f"Деньги не тронуты: цена изменилась, была {before}, теперь {now}. Проверьте ещё раз."
+    ),
+    price_gone="Деньги не тронуты: такие ответы больше не продаются.",
+    offer_changed="С тех пор черновик изменился. Вот он, деньги не тронуты.",
+    draft_cancelled="Этот черновик отменён, деньги за него не списывались.",
+    problem=_problem,
+    problem_file_for_text="Здесь нужен ответ текстом, а не файлом.",
+    problem_press="Здесь файл не нужен: выберите вариант кнопкой.",
+    # Balance
+    balance=lambda available: f"Баланс: {available}",
+    reserved=lambda held, count: (
+        f"В резерве: {held} — {_n(count, 'работа', 'работы', 'работ')} в очереди"
+    ),
+    no_movements="Операций пока не было.",
+    movement={
+        EntryKind.TOPUP: "Пополнение",
+        EntryKind.GRANT: "Подарок от магазина",
+        EntryKind.DEBIT: "Списание магазином",
+        EntryKind.HOLD: "Работа",
+        EntryKind.CHARGE: "Работа",
+        EntryKind.RELEASE: "Работа",
+        EntryKind.REFUND: "Работа",
+    },
+    movement_job={
+        EntryKind.TOPUP: lambda title: title,
+        EntryKind.GRANT: lambda title: title,
+        EntryKind.DEBIT: lambda title: title,
+        EntryKind.HOLD: lambda title: f"{title} (в резерве)",
+        EntryKind.CHARGE: lambda title: title,
+        EntryKind.RELEASE: lambda title: f"{title} (не получилось)",
+        EntryKind.REFUND: lambda title: f"{title} (возврат)",
+    },
+    movement_back=lambda amount: f"возврат {amount}",
+    button_topup="➕ Пополнить",
+    button_all_movements="🕘 Все операции",
+    topup="На сколько пополнить?",
+    topup_limits=lambda low, high: f"Можно от {low} до {high}.",
+    topup_pending=lambda amount: f"Ждём чек по заявке на {amount}. Новая сумма её заменит.",
+    topup_reviewed=lambda number, amount: f"Заявка {number} на {amount} проверяется.",
+    button_topup_open="📎 Отправить чек",
+    amount_wanted=lambda low, high: f"Напишите сумму в рублях: от {low} до {high}.",
+    not_an_amount=lambda low, high: (
+        f"Не похоже на подходящую сумму. Нужны рубли от {low} до {high}, например 500 или 99,50."
+    ),
+    not_an_amount_file="Здесь нужна сумма числом, а не файл.",
+    topup_closed=(
+        "Пополнение сейчас недоступно: магазин не принимает переводы. Баланс на месте, а вернуться"
+        " сюда можно позже. Срочно — спросите владельца магазина."
+    ),
+    transfer=lambda amount: f"Переведите ровно {amount}",
+    receipt_wanted="Потом пришлите сюда чек: фото, скриншот или PDF.",
+    receipt_not_a_text="Жду чек файлом: фото, скриншот или PDF.",
+    receipt_taken=lambda number: (
+        f"Чек получен, заявка {number} на проверке. Напишем, как только проверим."
+    ),
+    receipt_joined=lambda number: f"Добавили к заявке {number}. Напишем, как только проверим.",
+    receipt_full=lambda number: f"К заявке {number} файлов уже достаточно, проверяем.",
+    button_topup_cancel="✖️ Отменить заявку",
+    topup_cancelled="Эта заявка отменена. Можно сделать новую.",
+    # History
+    jobs="Ваши работы",
+    no_jobs="Пока ничего не создано. Самое время начать!",
+    job_refunded=lambda price: f"{price} возвращены на баланс.",
+    ledger="Все операции",
+    open_jobs="Готовится сейчас",
+    no_open_jobs="Сейчас ничего не готовится.",
+    running_for=lambda time: f"уже {time}",
+    running_of=lambda time, usual: f"{time} из обычных {usual}",
+    # News
+    result=lambda price, balance: f"Списано {price}, осталось {balance}",
+    result_unpriced=lambda price: f"Списано {price}",
+    result_expires="Ссылки на файлы живут недолго: сохраните результат себе.",
+    button_again=lambda price: f"🔁 Ещё раз · {price}",
+    button_again_unpriced="🔁 Ещё раз",
+    button_edit="✏️ Изменить",
+    button_edit_text="✏️ Изменить текст",
+    button_original="📎 Оригинал файлом",
+    button_other_model="Другая модель",
+    button_retry="🔁 Попробовать снова",
+    failed=_failed,
+    advice={
+        FailReason.REFUSED_CONTENT: "Похоже, дело в запрещённой теме. Попробуйте описать иначе.",
+        FailReason.BAD_INPUT: "Поправьте ответ и попробуйте снова.",
+        FailReason.UNREADABLE_FILE: "Пришлите его ещё раз или возьмите другой.",
+        FailReason.MODEL_FAILED: "Иногда помогает просто повторить или чуть изменить описание.",
+        FailReason.NO_RESULT: "Такое бывает редко, обычно помогает повторить.",
+        FailReason.TIMED_OUT: "Сейчас она перегружена. Попробуйте позже или возьмите другую.",
+        FailReason.NO_ANSWER: "Попробуйте ещё раз.",
+        FailReason.UNAVAILABLE: "Мы уже разбираемся. Попробуйте позже или возьмите другую.",
+    },
+    refunded=lambda price, title: f"{price} снова на балансе: вернули за {title}.",
+    refunded_why=lambda why: f"Причина: {why}",
+    topup_approved=lambda amount: f"✅ {amount} на балансе: пополнение подтверждено.",
+    topup_approved_other=lambda amount, requested: (
+        f"✅ {amount} на балансе: столько пришло по заявке на {requested}."
+    ),
+    topup_rejected=lambda number, amount: (
+        f"Баланс не изменился: пополнение на {amount} (заявка {number}) не подтвердилось."
+    ),
+    topup_rejected_why=lambda why: f"Причина: {why}",
+    topup_rejected_ask="Если перевод был, сделайте новую заявку и пришлите чек ещё раз.",
+    draft_waits=lambda title: f"Вас ждёт черновик: {title}.",
+    button_draft_waits=lambda title, price: f"📝 {title} · {price}",
+    # Administrators
+    admin_topups=lambda count: f"Ждут проверки: {_n(count, 'заявка', 'заявки', 'заявок')}",
+    admin_no_topups="Заявок на проверку нет.",
+    admin_request=lambda number, amount, person: f"Заявка {number} · {amount} · {person}",
+    admin_person=lambda name, number: f"{name}, № {number}" if name else f"№ {number}",
+    admin_known_since=lambda day: f"с {day}",
+    admin_topped_up=lambda count, total: (
+        f"пополнений: {count} на {total}" if count else "пополнений ещё не было"
+    ),
+    admin_requested=lambda amount: f"Человек назвал {amount}.",
+    admin_receipts=lambda count: f"Чек: {_n(count, 'файл', 'файла', 'файлов')}",
+    admin_seen=lambda number: f"⚠️ Этот же чек уже был в заявке {number}.",
+    admin_approved=lambda amount, who, when: f"✅ Зачислено {amount} · {who}, {when}",
+    admin_rejected=lambda who, when: f"🚫 Отклонено · {who}, {when}",
+    admin_rejected_why=lambda why: f"Причина: {why}",
+    admin_pending="Чека ещё нет, решать пока нечего.",
+    admin_cancelled="Человек отменил эту заявку.",
+    admin_corrected=lambda amount: f"Сумма исправлена: {amount}. Подтвердите её.",
+    admin_amount_wanted=lambda low, high: (
+        f"Сколько пришло на самом деле? Напишите рубли: от {low} до {high}."
+    ),
+    admin_reason_wanted=lambda number: (
+        f"Почему отклоняем заявку {number}? Человек прочтёт эти слова."
+    ),
+    admin_reason_too_long=lambda most: f"Слишком длинно: помещается {_chars(most)}.",
+    admin_not_a_text="Здесь нужна причина текстом.",
+    admin_operator="оператор",
+    admin_alert={
+        401: "⚠️ Работы не выполняются: kie.ai не принимает ключ доступа.",
+        402: "⚠️ Работы не выполняются: на счёте kie.ai кончились деньги.",
+        403: "⚠️ Работы не выполняются: kie.ai закрыл доступ.",
+        433: "⚠️ Работы не выполняются: исчерпан лимит расходов kie.ai.",
+    },
+    admin_alert_other=lambda code: (
+        f"⚠️ Работы не выполняются: kie.ai отказывает магазину (код {code})."
+    ),
+    admin_alert_after="Деньги людей возвращаются сами. Исправьте это, и работы пойдут.",
+    button_approve=lambda amount: f"✅ Зачислить {amount}",
+    button_other_sum="✏️ Другая сумма",
+    button_reject="🚫 Отклонить",
+    button_no_reason="Без причины",
+    button_request=lambda number, amount, when: f"{number} · {amount} · {when}",
+    button_requests="🧾 Все заявки",
+    # The terminal's own words
+    terminal_demo=lambda balance: (
+        f"kiebot · демо: нейросети заменены заглушкой, деньги игрушечные · баланс {balance}"
+    ),
+    terminal_live=lambda balance: f"kiebot · баланс {balance}",
+    terminal_intro="Отвечайте номером, словами или командой (/help). Выход: Ctrl-D.",
+    terminal_saved=lambda path: f"✓ Сохранено: {path}",
+    terminal_not_saved=lambda folder, address: (
+        f"Не удалось записать в папку {folder}. Файл здесь: {address}"
+    ),
+    terminal_not_loaded=lambda address: (
+        f"Файл не скачался: {address}. Показать его ещё раз можно из истории."
+    ),
+    terminal_no_option=lambda typed, numbers: f"Варианта {typed} нет: выберите {numbers}.",
+    terminal_no_options=lambda typed: f"Варианта {typed} нет: здесь не из чего выбирать.",
+    terminal_no_file=lambda path: f"Файла нет: {path}",
+    terminal_file_folder=lambda path: f"Это папка, а нужен файл: {path}",
+    terminal_file_empty=lambda path: f"Файл пуст: {path}",
+    terminal_file_unreadable=lambda path: f"Файл не читается: {path}",
+    terminal_not_text="Эта строка не читается: нужен текст в UTF-8. Введите её ещё раз.",
+    terminal_too_long="Эта строка слишком длинная. Введите её короче.",
+    terminal_failed="Не получилось: база данных не отвечает. Повторите ответ чуть позже.",
+    terminal_left="Вопрос оставлен. Работы, если они были, продолжаются.",
+    terminal_how_to_leave="Выход: Ctrl-D. Работы не пропадут.",
+    terminal_goodbye="До встречи!",
+    terminal_leave_running=lambda count: (
+        f"Ещё готовится: {_n(count, 'работа', 'работы', 'работ')}."
+        " Продолжится при следующем запуске."
+    ),
+    terminal_answer="Номер варианта или ответ словами",
+    terminal_choose="Номер варианта",
+    terminal_bare_number="Ваш ответ (варианты: /1, /2…)",
+    terminal_file="Путь к файлу или адрес",
+    terminal_progress=lambda title, time: (
+        f"{title} · {time} · можно продолжать, результат появится здесь"
+    ),
+)

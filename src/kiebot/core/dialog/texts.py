@@ -1,0 +1,360 @@
+"""
+Texts: every phrase that people read, one field each. A language is one value of it.
+
+A phrase is a text, or a function of what it speaks about; a language that lacks one, or takes
+other things, does not pass the type checker. How money, moments and numbers are written is at the
+top: a language says its separators and patterns, everything else is the same for all.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
+
+from attrs import frozen
+from babel import Locale
+from babel.dates import format_datetime
+
+from kiebot.core.errors import AnswerProblem
+from kiebot.core.language import Language, Localized
+from kiebot.core.media import MediaKind
+from kiebot.core.money import Money
+from kiebot.core.tasks import FailReason
+from kiebot.core.wallet import EntryKind
+
+QUOTE_CHARS = 300
+"""How much of a person's own text is shown back to them."""
+
+MINUTE_S = 60
+HOUR_S = 3600
+
+
+@frozen(kw_only=True)
+class Notation:
+    """
+    How a language writes numbers, money and moments.
+
+    Spaces in amounts are ordinary ones, so that what is read can be typed and searched for.
+    """
+
+    locale: str
+    thousands: str
+    decimal: str
+    moment: str
+    day: str
+    day_and_time: str
+    seconds: str
+    minutes: str
+    hours: str
+
+    def number(self, value: int | float) -> str:
+        """`1 000`, `0,5`: as short as it is exact."""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        whole, _, part = format(value, ",").partition(".")
+        whole = whole.replace(",", self.thousands)
+        return f"{whole}{self.decimal}{part}" if part else whole
+
+    def money(self, amount: Money) -> str:
+        """`1 000 ₽`, `6,50 ₽`: kopecks only where there are some."""
+        roubles = f"{amount.kopecks // 100:,}".replace(",", self.thousands)
+        kopecks = amount.kopecks % 100
+        return f"{roubles}{self.decimal}{kopecks:02} ₽" if kopecks else f"{roubles} ₽"
+
+    def at(self, moment: datetime, tz: tzinfo) -> str:
+        """Day and time, as in a list of what happened lately."""
+        return format_datetime(moment, self.moment, tzinfo=tz, locale=self.locale)
+
+    def on(self, moment: datetime, tz: tzinfo) -> str:
+        """The whole date."""
+        return format_datetime(moment, self.day, tzinfo=tz, locale=self.locale)
+
+    def when(self, moment: datetime, tz: tzinfo) -> str:
+        """The whole date and the time."""
+        return format_datetime(moment, self.day_and_time, tzinfo=tz, locale=self.locale)
+
+    def lasting(self, time: timedelta) -> str:
+        """About how long: seconds up to two minutes, then minutes, then hours and minutes."""
+        seconds = max(round(time.total_seconds()), 0)
+        if seconds < 2 * MINUTE_S:
+            return f"{seconds} {self.seconds}"
+        minutes = round(seconds / MINUTE_S)
+        if minutes < HOUR_S // MINUTE_S:
+            return f"{minutes} {self.minutes}"
+        hours, minutes = divmod(minutes, HOUR_S // MINUTE_S)
+        rest = f" {minutes} {self.minutes}" if minutes else ""
+        return f"{hours} {self.hours}{rest}"
+
+    def plural(self, count: int, **forms: str) -> str:
+        """The count and its word, by the plural categories of the language (CLDR)."""
+        category = Locale.parse(self.locale).plural_form(count)
+        return f"{self.number(count)} {forms.get(category, forms['other'])}"
+
+
+def clock(time: timedelta) -> str:
+    """A running time, as `0:03` or `1:02:03`."""
+    minutes, seconds = divmod(max(int(time.total_seconds()), 0), MINUTE_S)
+    hours, minutes = divmod(minutes, HOUR_S // MINUTE_S)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def shortened(text: str, most: int = QUOTE_CHARS) -> str:
+    """On one line, and no longer than that."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
+Words = str
+Said = Callable[[str], str]
+Said2 = Callable[[str, str], str]
+Said3 = Callable[[str, str, str], str]
+Counted = Callable[[int], str]
+
+
+@frozen(kw_only=True)
+class Texts:
+    """
+    Every phrase, in the order a person meets them.
+
+    `button_*` are labels; `no_*` and `not_*` are what stands in the way. Amounts, moments and
+    durations come as they are to be read, made by `notation`.
+    """
+
+    language: Language
+    notation: Notation
+
+    # Everywhere
+    button_menu: Words
+    button_back: Words
+    button_create: Words
+    button_create_more: Words
+    button_older: Words
+    button_newer: Words
+    button_cancel: Words
+    button_refresh: Words
+    colon: Said2  # a label and its value
+    quoted: Said  # a person's own words
+    from_price: Said
+    soon: Words
+    yes_mark: Words
+
+    # Menu
+    greeting: Said
+    greeting_nameless: Words
+    promise: Words
+    balance_line: Said
+    button_balance: Words
+    button_history: Words
+    button_help: Words
+    button_language: Words  # the other language, in its own words
+    button_admin: Words
+    button_jobs: Counted
+    button_draft: Said
+    categories: Words
+    nothing_sold_here: Words
+    not_sold_yet: Said  # names of models
+    and_more: Counted
+    help: Said  # the commands
+    commands: Words
+    choose_language: Words
+    language_chosen: Words
+    paysupport: Said  # the person's number
+    no_such_command: Words
+    nothing_asked: Words
+    nothing_asked_file: Words
+    no_such_button: Words
+    old_button: Words
+    not_found: Words
+    not_allowed: Words
+    not_on_sale: Said  # title
+    no_such_model: Words
+    nothing_to_cancel: Words
+    nothing_to_cancel_running: Words
+    draft_dropped: Words
+    topup_dropped: Words
+    question_dropped: Words
+
+    # Generation
+    usually: Said
+    text_wanted: Said  # the bounds
+    chars_up_to: Counted
+    chars_between: Callable[[int, int], str]
+    number_wanted: Said  # the bounds
+    number_wanted_free: Words
+    number_between: Said2
+    number_from: Said
+    number_up_to: Said
+    number_whole: Words
+    number_step: Said
+    choice_wanted: Words
+    switch_wanted: Words
+    file_wanted: dict[MediaKind, str]
+    files_wanted: Callable[[MediaKind, int, int], str]
+    file_formats: Said
+    file_size: Counted
+    file_address: Words
+    files_so_far: Callable[[int, int], str]
+    for_example: Said
+    default_is: Said
+    now_is: Said
+    optional: Words
+    button_default: Said
+    button_default_long: Words  # where the value does not fit
+    button_skip: Words
+    button_without: Words
+    button_files_done: Words
+    button_files_clear: Words
+    price_more: Said
+    price_less: Said
+    to_pay: Said
+    on_balance: Said2  # balance, what is left
+    lacking_line: Said2  # balance, lack
+    button_pay: Said
+    button_other_text: Words
+    button_other_file: Words
+    button_setting: Said2
+    button_settings: Words
+    settings: Said  # title
+    not_set: Words
+    no_price: Words
+    no_price_sold: Said
+    in_work: Callable[[str, MediaKind], str]
+    in_work_elapsed: Said
+    in_work_usual: Said2
+    in_work_leave: Words
+    in_work_held: Said
+    not_enough: Said3  # lack, needed, available
+    draft_is_safe: Words
+    button_topup_by: Said
+    button_other_amount: Words
+    too_many_jobs: Counted
+    price_changed: Said2  # before, now
+    price_gone: Words
+    offer_changed: Words
+    draft_cancelled: Words
+    problem: Callable[[AnswerProblem, str, str], str]  # limit, names of others
+    problem_file_for_text: Words
+    problem_press: Words  # a file where a button is to be pressed
+
+    # Balance
+    balance: Said
+    reserved: Callable[[str, int], str]
+    no_movements: Words
+    movement: dict[EntryKind, str]
+    movement_job: dict[EntryKind, Said]  # what stands beside the title
+    movement_back: Said  # an amount that was never spent
+    button_topup: Words
+    button_all_movements: Words
+    topup: Words
+    topup_limits: Said2
+    topup_pending: Said
+    topup_reviewed: Said2  # id, amount
+    button_topup_open: Words
+    amount_wanted: Said2
+    not_an_amount: Said2
+    not_an_amount_file: Words
+    topup_closed: Words
+    transfer: Said  # amount
+    receipt_wanted: Words
+    receipt_not_a_text: Words
+    receipt_taken: Said
+    receipt_joined: Said
+    receipt_full: Said
+    button_topup_cancel: Words
+    topup_cancelled: Words
+
+    # History
+    jobs: Words
+    no_jobs: Words
+    job_refunded: Said
+    ledger: Words
+    open_jobs: Words
+    no_open_jobs: Words
+    running_for: Said
+    running_of: Said2
+
+    # News
+    result: Said2  # price, balance
+    result_unpriced: Said
+    result_expires: Words
+    button_again: Said
+    button_again_unpriced: Words
+    button_edit: Words
+    button_edit_text: Words
+    button_original: Words
+    button_other_model: Words
+    button_retry: Words
+    failed: Callable[[str, FailReason, str], str]  # price, why, label of the param concerned
+    advice: dict[FailReason, str]
+    refunded: Said2  # price, title
+    refunded_why: Said
+    topup_approved: Said
+    topup_approved_other: Said2  # amount, requested
+    topup_rejected: Said2  # id, amount
+    topup_rejected_why: Said
+    topup_rejected_ask: Words
+    draft_waits: Said
+    button_draft_waits: Said2  # title, price
+
+    # Administrators
+    admin_topups: Counted
+    admin_no_topups: Words
+    admin_request: Said3  # id, amount, person
+    admin_person: Said2  # name, number
+    admin_known_since: Said
+    admin_topped_up: Callable[[int, str], str]
+    admin_requested: Said
+    admin_receipts: Counted
+    admin_seen: Said
+    admin_approved: Said3  # amount, who, when
+    admin_rejected: Said2
+    admin_rejected_why: Said
+    admin_pending: Words
+    admin_cancelled: Words
+    admin_corrected: Said
+    admin_amount_wanted: Said2
+    admin_reason_wanted: Said
+    admin_reason_too_long: Counted
+    admin_not_a_text: Words
+    admin_operator: Words
+    admin_alert: dict[int, str]
+    admin_alert_other: Counted
+    admin_alert_after: Words
+    button_approve: Said
+    button_other_sum: Words
+    button_reject: Words
+    button_no_reason: Words
+    button_request: Said3  # id, amount, when
+    button_requests: Words
+
+    # The terminal's own words. A frontend's needs are added at the end.
+    terminal_demo: Said  # balance
+    terminal_live: Said  # balance
+    terminal_intro: Words
+    terminal_saved: Said  # path
+    terminal_not_saved: Said2  # folder, address
+    terminal_not_loaded: Said  # address
+    terminal_no_option: Said2  # what was typed, the numbers there are
+    terminal_no_options: Said  # what was typed
+    terminal_no_file: Said  # path
+    terminal_file_folder: Said  # path
+    terminal_file_empty: Said  # path
+    terminal_file_unreadable: Said  # path
+    terminal_not_text: Words  # a line that is not UTF-8
+    terminal_too_long: Words  # a line
+    terminal_failed: Words  # the database does not answer
+    terminal_left: Words  # a question, by Ctrl-C
+    terminal_how_to_leave: Words  # Ctrl-C where there is no question
+    terminal_goodbye: Words
+    terminal_leave_running: Counted  # Ctrl-D with open jobs
+    terminal_answer: Words  # a number or a text
+    terminal_choose: Words  # a number
+    terminal_bare_number: Words  # options are /1, /2 here
+    terminal_file: Words  # a path or an address
+    terminal_progress: Said2  # title, running time
+
+    def money(self, amount: Money) -> str:
+        """An amount as this language writes it."""
+        return self.notation.money(amount)
+
+    def of(self, words: Localized) -> str:
+        """The catalog's words in this language."""
+        return words.to(self.language)

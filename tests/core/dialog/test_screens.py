@@ -1,0 +1,255 @@
+"""Screens of every model of the packaged catalog, in both languages."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, timedelta
+from decimal import Decimal
+
+import pytest
+from attrs import evolve
+
+from kiebot.adapters.catalog import load_catalog
+from kiebot.core import drafts, params
+from kiebot.core.catalog import Model, PriceRow
+from kiebot.core.dialog import balance, generation, history, menu, news
+from kiebot.core.dialog.en import EN
+from kiebot.core.dialog.history import Past
+from kiebot.core.dialog.news import Background
+from kiebot.core.dialog.ru import RU
+from kiebot.core.dialog.screen import Screen
+from kiebot.core.dialog.texts import Texts
+from kiebot.core.errors import AnswerProblem, InvalidAnswerError
+from kiebot.core.events import JobFailed, JobSucceeded, OperatorAlert, TopUpRejected
+from kiebot.core.jobs import Job
+from kiebot.core.money import Money
+from kiebot.core.params import ChoiceParam, JsonValue, SwitchParam
+from kiebot.core.tasks import FailReason, Result
+from kiebot.core.terms import PaymentDetails, Terms
+from kiebot.core.topups import TopUpId
+from kiebot.core.users import UserId
+from kiebot.core.wallet import JobId
+from tests.fakes.answers import good_answers
+from tests.fakes.clock import START
+
+CATALOG = load_catalog()
+TWICE = Decimal(2)
+SOMEBODY = UserId(1)
+JOB_ID = JobId("x" * 12)
+
+MAX_TEXT = 4096
+"""Characters of a message. Source: sendMessage in Telegram's Bot API."""
+
+every_language = pytest.mark.parametrize("t", [RU, EN], ids=["ru", "en"])
+every_model = pytest.mark.parametrize("model", CATALOG.models, ids=lambda model: model.id)
+every_sold_model = pytest.mark.parametrize("model", CATALOG.on_sale, ids=lambda model: model.id)
+
+
+def draft(model: Model, answers: Mapping[str, JsonValue] | None = None) -> Job:
+    return Job(
+        id=JOB_ID,
+        user_id=SOMEBODY,
+        model_id=model.id,
+        params=params.defaults(model) if answers is None else answers,
+        price=Money(30_00),
+        created_at=START,
+        updated_at=START,
+    )
+
+
+def offer(model: Model) -> Job:
+    return evolve(draft(model, good_answers(model)), offered_at=START)
+
+
+def check(screen: Screen) -> None:
+    """What holds for each: it can be sent, and it is no dead end."""
+    assert 0 < len(screen.text) <= MAX_TEXT
+    assert screen.actions
+    assert all(button.label.strip() and len(button.label) <= 100 for button in screen.actions)
+    assert "kie" not in screen.text.lower()
+
+
+def pages(t: Texts, job: Job, model: Model, param: params.Param) -> Iterator[Screen]:
+    for page in range(1, 13):
+        yield generation.question(t, CATALOG, model, job, param, TWICE, page=page)
+
+
+@every_language
+@every_model
+def test_every_question_can_be_asked(model: Model, t: Texts) -> None:
+    for job in (draft(model), draft(model, {}), evolve(draft(model), offered_at=START)):
+        for known in model.params:
+            param = params.param_for(model, job.params, known.name)
+            for screen in pages(t, job, model, param):
+                check(screen)
+                assert screen.expects == drafts.expecting(job, param)
+
+
+@every_language
+@every_model
+def test_every_option_stands_on_some_page(model: Model, t: Texts) -> None:
+    job = draft(model)
+    for param in model.params:
+        if not isinstance(param, ChoiceParam | SwitchParam):
+            continue
+        options = params.options(model, job.params, param.name, t.language)
+        shown = {
+            button.action.parts[3]
+            for screen in pages(t, job, model, param)
+            for button in screen.actions
+            if button.action.parts[0] == "mparam"
+        }
+
+        assert shown == {str(option.number) for option in options}
+
+
+@every_language
+@every_sold_model
+def test_every_confirmation_names_the_price_once(model: Model, t: Texts) -> None:
+    rich = generation.confirmation(t, model, offer(model), Money(30_00), Money(970_00))
+    poor = generation.confirmation(t, model, offer(model), Money(30_00), Money(10_00))
+
+    for screen in (rich, poor, generation.settings(t, model, offer(model))):
+        check(screen)
+    assert "940 ₽" in rich.text
+    assert "20 ₽" in poor.text
+    assert rich.actions[0].label.endswith("30 ₽")
+    assert rich.actions[0].action.encode() == f"gen:confirm:{JOB_ID}"
+
+
+@every_language
+def test_every_shelf_shows_what_is_sold_and_nothing_else(t: Texts) -> None:
+    check(menu.categories(t, CATALOG, TWICE))
+    for category in CATALOG.categories:
+        sold = {m.key for m in CATALOG.in_category(category.slug) if m.on_sale}
+        shown = set()
+        for page in range(1, 8):
+            screen = menu.models(t, CATALOG, category, TWICE, page)
+            check(screen)
+            shown |= {b.action.parts[1] for b in screen.actions if b.action.parts[0] == "mmodel"}
+
+        assert shown == sold
+
+
+@every_language
+def test_a_choice_that_changes_the_price_says_so(t: Texts) -> None:
+    model = next(m for m in CATALOG.on_sale if any(p.name == "duration" for p in m.params))
+    duration = next(p for p in model.params if p.name == "duration")
+    assert isinstance(duration, ChoiceParam)
+    short, long, *rest = (choice.value for choice in duration.choices)
+    rows = [priced("10.00", duration=(short,)), priced("31.00", duration=(long,))]
+    model = evolve(model, prices=tuple(rows))
+    job = draft(model, {**params.defaults(model), "duration": short})
+
+    screen = generation.question(t, CATALOG, model, job, duration, TWICE)
+
+    labels = [b.label for b in screen.actions if b.action.parts[0] == "mparam"]
+    assert labels[0].startswith("✓ ")
+    assert labels[1].endswith(" · +42 ₽")
+    assert all(label.endswith(f" · {t.soon}") for label in labels[2 : 2 + len(rest)])
+
+
+@every_language
+def test_answers_without_a_price_say_which_have_one(t: Texts) -> None:
+    model = next(m for m in CATALOG.on_sale if any(p.name == "duration" for p in m.params))
+
+    screen = generation.no_price(t, model, offer(model), [("duration", ("5", "10"))])
+
+    check(screen)
+    assert "5, 10" in screen.text
+    assert any(b.action.encode() == f"mopen:{JOB_ID}:duration" for b in screen.actions)
+
+
+@every_language
+@every_sold_model
+def test_every_end_of_a_job_can_be_told(model: Model, t: Texts) -> None:
+    job = evolve(offer(model), result=Result(urls=("https://files.example.org/1.png",)))
+    past = Past(job=job, model=model, price=Money(30_00))
+    now = Background(catalog=CATALOG, multiplier=TWICE, tz=UTC, available=Money(940_00), past=past)
+    assert job.result is not None
+    good = JobSucceeded(
+        user_id=SOMEBODY,
+        job_id=JOB_ID,
+        model_id=model.id,
+        title=model.title,
+        output=model.output,
+        summary="x" * 5000,
+        price=Money(30_00),
+        result=job.result,
+    )
+
+    for screen in (
+        news.screen(t, good, now),
+        history.job(t, past, CATALOG, TWICE, UTC, as_files=False),
+        generation.in_work(t, model.title, model.output, job, timedelta(seconds=3), None),
+    ):
+        check(screen)
+    for reason in FailReason:
+        bad = JobFailed(
+            user_id=SOMEBODY,
+            job_id=JOB_ID,
+            model_id=model.id,
+            title=model.title,
+            price=Money(30_00),
+            reason=reason,
+            param=model.params[0].name,
+        )
+        screen = news.screen(t, bad, now)
+        check(screen)
+        assert screen.text.startswith("30 ₽")
+    media = news.screen(t, good, now).media
+    assert [m.name.startswith("2026-01-01-") for m in media] == [True]
+
+
+@every_language
+def test_a_refused_answer_names_the_questions_it_is_about(t: Texts) -> None:
+    model = next(m for m in CATALOG.models if len(m.params) > 1)
+    names = tuple(param.name for param in model.params[:2])
+    error = InvalidAnswerError(names[0], AnswerProblem.NOT_TOGETHER, names=names)
+
+    told = generation.problem(t, model, error)
+
+    assert all(t.of(param.label) in told for param in model.params[:2])
+
+
+@every_language
+@pytest.mark.parametrize("code", [401, 402, 403, 433, 500])
+def test_an_alert_says_what_is_wrong_and_to_whom_nothing_is_lost(t: Texts, code: int) -> None:
+    now = Background(catalog=CATALOG, multiplier=TWICE, tz=UTC, available=Money(0))
+    event = OperatorAlert(user_id=SOMEBODY, code=code, detail="x" * 5000)
+
+    screen = news.screen(t, event, now)
+
+    assert len(screen.text) <= MAX_TEXT
+    assert t.admin_alert_after in screen.text
+
+
+@every_language
+def test_a_rejected_topup_says_first_what_happened_to_the_money(t: Texts) -> None:
+    now = Background(catalog=CATALOG, multiplier=TWICE, tz=UTC, available=Money(0))
+    event = TopUpRejected(
+        user_id=SOMEBODY, topup_id=TopUpId("7q2k"), amount=Money(500_00), why="x" * 5000
+    )
+
+    screen = news.screen(t, event, now)
+
+    check(screen)
+    assert "7Q2K" in screen.text
+
+
+@every_language
+def test_the_lack_is_exact_and_one_press_cures_it(t: Texts) -> None:
+    terms = Terms(payment=PaymentDetails(card="2200 7000 0000 0000"))
+
+    near = generation.not_enough(t, Money(30_00), Money(10_00), None, terms)
+    far = generation.not_enough(t, Money(9_000_00), Money(10_00), None, terms)
+    closed = generation.not_enough(t, Money(30_00), Money(10_00), None, Terms())
+
+    for screen in (near, far, closed, balance.topup_closed(t)):
+        check(screen)
+    assert t.money(Money(20_00)) in near.text
+    assert near.actions[0].action.encode() == "topup:100"
+    assert far.actions[0].action.encode() == "topup:main"
+    assert closed.actions[0].action.encode() == "topup:main"
+
+
+def priced(kie_price: str, **when: tuple[JsonValue, ...]) -> PriceRow:
+    return PriceRow(kie_price=Money.rub(kie_price), when=when, source="a test", date="2026-01-01")

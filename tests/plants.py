@@ -1,0 +1,152 @@
+"""
+Plants known mistakes into copies of kiebot and shows that the tests of the money find each.
+
+    python -m tests.plants
+
+A test that cannot fail proves nothing; these are the mistakes that such code is known for.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import field, frozen
+
+ROOT = Path(__file__).parent.parent
+STORAGE = "src/kiebot/adapters/storage"
+TESTS = ("tests/core", "tests/contracts/test_storage.py", "tests/contracts/test_storage_races.py",
+         "tests/acceptance/test_races.py")  # fmt: skip
+
+
+@frozen(kw_only=True)
+class Plant:
+    """A mistake: in one file, pieces of text and what stands there instead."""
+
+    name: str
+    path: str
+    changes: Mapping[str, str] = field(factory=dict)
+
+    def sow(self, root: Path) -> None:
+        """Make the mistake; ValueError where the file no longer has the place for it."""
+        file = root / self.path
+        text = file.read_text("utf-8")
+        for old, new in self.changes.items():
+            if text.count(old) != 1:
+                raise ValueError(f"{self.name}: {old!r} stands {text.count(old)} times")
+            text = text.replace(old, new)
+        file.write_text(text, "utf-8")
+
+
+PLANTS = (
+    Plant(
+        name="PostgreSQL: the wallet is updated, then the entry is inserted or does nothing",
+        path=f"{STORAGE}/postgres.py",
+        changes={
+            "wallets.balance_kop + posted.amount_kop * $9": "wallets.balance_kop + $3 * $9",
+            "wallets.hold_kop + posted.amount_kop * $10": "wallets.hold_kop + $3 * $10",
+            '" from posted where wallets.user_id = posted.user_id"': (
+                '" from locked where wallets.user_id = locked.user_id"'
+            ),
+        },
+    ),
+    Plant(
+        name="SQLite: the wallet is updated although no entry was inserted",
+        path=f"{STORAGE}/sqlite.py",
+        changes={"    if not posted:\n        return False\n": ""},
+    ),
+    Plant(
+        name="the status is missing in the where of a job's update",
+        path=f"{STORAGE}/sql.py",
+        changes={
+            '" updated_at = $16"\n        " where id = $1 and status = $2 returning id"': (
+                '" updated_at = $16"\n'
+                "        \" where id = $1 and coalesce($2, '') = $2 returning id\""
+            )
+        },
+    ),
+    Plant(
+        name="the status is missing in the where of a top-up's update",
+        path=f"{STORAGE}/sql.py",
+        changes={
+            '" reviewed_at = $7, why = $8"\n            " where id = $1 and status = $2': (
+                '" reviewed_at = $7, why = $8"\n'
+                "            \" where id = $1 and coalesce($2, '') = $2"
+            )
+        },
+    ),
+    Plant(
+        name="the unique key of the ledger's ref is missing",
+        path=f"{STORAGE}/schema/0001_initial.sql",
+        changes={"ref text not null constraint ledger_ref_once unique": "ref text not null"},
+    ),
+    Plant(
+        name="prices are made with floats",
+        path="src/kiebot/core/pricing.py",
+        changes={
+            "    return Money((2 * kie_price.kopecks * over + under) // (2 * under))": (
+                "    return Money(int(kie_price.kopecks * (over / under)))"
+            )
+        },
+    ),
+    Plant(
+        name="amounts are read with floats",
+        path="src/kiebot/core/money.py",
+        changes={
+            '    kopecks = int(whole) * 100 + int((match["part"] or "").ljust(2, "0"))': (
+                "    kopecks = int(float(f\"{whole}.{match['part'] or 0}\") * 100)"
+            )
+        },
+    ),
+    Plant(
+        name="a repeated ref passes whatever it says",
+        path=f"{STORAGE}/sql.py",
+        changes={"same=stands.is_same_movement(entry)": "same=True"},
+    ),
+    Plant(
+        name="a refused confirmation stays an offer",
+        path="src/kiebot/core/drafts.py",
+        changes={"    if job.is_offer:\n": "    if False:\n"},
+    ),
+)
+
+
+def is_found(plant: Plant, folder: Path) -> bool:
+    """Whether the tests of the money fail on a copy with this mistake."""
+    for name in ("src", "tests", "pyproject.toml"):
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+    plant.sow(folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder / "src")},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    for line in done.stdout.splitlines():
+        if line.startswith(("FAILED", "ERROR")):
+            print(f"    {line}")
+    return done.returncode == 1
+
+
+def main() -> int:
+    """Plant each; 1 where one is not found."""
+    missed = 0
+    for plant in PLANTS:
+        print(plant.name, flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            found = is_found(plant, Path(folder))
+        print("    found" if found else "    NOT FOUND", flush=True)
+        missed += not found
+    print(f"{len(PLANTS) - missed} of {len(PLANTS)} found")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
