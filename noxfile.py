@@ -54,6 +54,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def plants(session: nox.Session) -> None:
+    """Plant known mistakes with money into copies, and show that the tests find each."""
+    install(session, "test", project=True)
+    session.run("python", "-m", "tests.plants")
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Build the wheel, install it where nothing else is, and make one generation with it."""
     install(session, "package", project=False)

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import pytest
 from attrs import field, frozen
 from click.testing import CliRunner
 
-from kiebot.cli import COMMANDS, main
+from kiebot.cli import COMMANDS, Commands, main
 from kiebot.config import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -267,8 +268,7 @@ def test_a_reader_that_has_enough_is_no_error(operator: Operator) -> None:
     assert (done.stdout, done.stderr) == ("[\n", "")
 
 
-def test_an_unexpected_error_is_one_line(operator: Operator) -> None:
-    """Here: a catalog that is a folder by the time it is read."""
+def test_a_folder_that_cannot_be_made_is_one_line(operator: Operator) -> None:
     operator.data.parent.mkdir(parents=True)
     operator.data.write_text("a file where the folder should be")
 
@@ -276,6 +276,43 @@ def test_an_unexpected_error_is_one_line(operator: Operator) -> None:
 
     assert (ran.code, len(ran.problems)) == (1, 1)
     assert "Traceback" not in ran.err
+
+
+class Broken(Commands):
+    """The commands, all of them broken."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        @click.command(cmd_name)
+        def broken() -> None:
+            raise ExceptionGroup("several", [RuntimeError("first\nsecond")])
+
+        return broken
+
+
+def test_an_unexpected_error_is_one_line() -> None:
+    ran = CliRunner().invoke(Broken("kiebot"), ["chat"])
+
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        "kiebot: unexpected error: RuntimeError: first second; LOG_LEVEL=debug shows where\n"
+    )
+
+
+def test_ctrl_c_is_no_error(operator: Operator) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "kiebot", "chat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=operator.work,
+        env={"PATH": os.defpath, "HOME": str(operator.home)},
+    ) as chat:
+        assert chat.stdout is not None
+        chat.stdout.readline()  # it is there
+        chat.send_signal(signal.SIGINT)
+        _, said = chat.communicate(timeout=30)
+
+    assert (chat.returncode, said.strip()) == (130, b"")
 
 
 # --- models

@@ -179,10 +179,13 @@ class Kiebot:
             return await uow.jobs.draft_of(user_id)
 
     async def usual_time(self, model_id: str) -> timedelta | None:
-        """How long a model usually takes, learned from its last jobs; None while nobody knows."""
+        """
+        How long a model usually takes, learned from its last jobs: a second or more; None while
+        nobody knows.
+        """
         async with self._storage.read() as uow:
             seconds = await uow.jobs.times(model_id, 20)
-        return timedelta(seconds=statistics.median(seconds)) if seconds else None
+        return timedelta(seconds=max(statistics.median(seconds), 1.0)) if seconds else None
 
     def model(self, model_id: str) -> Model:
         """A model that can be bought now; NotFoundError, or NotOnSaleError with the reason."""

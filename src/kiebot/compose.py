@@ -11,7 +11,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -27,7 +27,6 @@ from kiebot.core.errors import (
     KieUnavailableError,
     MediaError,
     StorageUnavailableError,
-    WrongDatabaseError,
 )
 from kiebot.core.language import Language
 from kiebot.core.money import Money
@@ -84,12 +83,21 @@ class Runtime:
         """Work on jobs, and tell people at the frontend, while the block runs."""
         try:
             async with asyncio.TaskGroup() as group:
-                work = group.create_task(self.worker.run(), name="kiebot worker")
+                work = group.create_task(self._work(), name="kiebot worker")
                 yield
                 work.cancel()
         except BaseExceptionGroup as several:
             # Whoever embeds kiebot catches the error itself, not a group around it.
             raise several.exceptions[0] from several.exceptions[0].__cause__
+
+    async def _work(self) -> None:
+        try:
+            await self.worker.run()
+        except BaseExceptionGroup as several:
+            error = several.exceptions[0]
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from error.__cause__
 
 
 @asynccontextmanager
@@ -104,13 +112,15 @@ async def compose(
     clock: Clock = utc_now,
     new_id: NewId = new_id,
     demo_grant: Money | None = None,
+    tz: tzinfo = UTC,
 ) -> AsyncIterator[Runtime]:
     """
     Put a kiebot together, and take it apart when the block ends.
 
     The database is made or migrated, and is demo (TEST_MODE) or live from then on. `audience` is
     the one person of a frontend that has only one; without it everybody is worked for whose id is
-    not negative. `demo_grant` is given to each new person of a demo database.
+    not negative. `demo_grant` is given to each new person of a demo database. `tz` is the zone in
+    which people read moments.
 
     Raises:
         ConfigError: A setting is missing.
@@ -136,7 +146,7 @@ async def compose(
             clock=clock,
             new_id=new_id,
         )
-        conversation = Conversation(shop)
+        conversation = Conversation(shop, tz=tz, clock=clock)
         met_at = None if frontend is None else frontend(conversation)
         worker = Worker(shop, met_at, conversation.news, audience=audience)
         yield Runtime(
@@ -232,16 +242,13 @@ async def check_schema(storage: Storage) -> None:
 
 async def role_of(storage: Storage) -> DatabaseRole | None:
     """What a database is used as, None where it never was."""
-    try:
-        # Both or neither is stored, and the second never is: nothing is, and the error tells.
-        await storage.claim([("kind", "nothing"), ("kind", "a question")])
-    except WrongDatabaseError as found:
-        match found.found:
-            case "demo":
-                return "demo"
-            case "live":
-                return "live"
-    return None
+    match (await storage.claimed()).get("kind"):
+        case "demo":
+            return "demo"
+        case "live":
+            return "live"
+        case _:
+            return None
 
 
 class NoKie:

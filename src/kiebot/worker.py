@@ -84,7 +84,8 @@ class Worker:
         """Work and tell until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._forever(self._work))
-            group.create_task(self._forever(self._tell))
+            if self._frontend is not None:
+                group.create_task(self._forever(self._tell))
 
     async def tell(self) -> None:
         """Tell everybody what they were not told yet: each in order, people side by side."""
@@ -147,7 +148,7 @@ class Worker:
     # Telling
 
     async def _tell(self) -> None:
-        while self._frontend is not None:
+        while True:
             beat = self._kiebot.pulse.next()
             await self.tell()
             await _first(IDLE_S, (beat,))

@@ -4,7 +4,7 @@ it, and after every step the rules hold and the wallets are what the model says.
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -332,9 +332,9 @@ def _open(offer: Offer) -> bool:
 
 
 @pytest.fixture(params=DATABASES)
-def many_databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databases]:
+def many_databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
     dsn = request.getfixturevalue("postgres_dsn") if request.param == "postgres" else None
-    yield databases.make(request.param, tmp_path, dsn)
+    return databases.make(request.param, tmp_path, dsn)
 
 
 def test_the_money_follows_its_model(many_databases: Databases) -> None:
@@ -346,7 +346,7 @@ def test_the_money_follows_its_model(many_databases: Databases) -> None:
 
     OnThisDatabase.loop = loop
     try:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             OnThisDatabase,
             settings=settings(
                 max_examples=RUNS,

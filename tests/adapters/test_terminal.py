@@ -465,8 +465,9 @@ def test_a_path_can_be_clicked(start: Start, tmp_path: Path) -> None:
     person.types("news a cat")
     person.sees("2026-01-01-cat.png")
 
-    address = (tmp_path / "results" / "2026-01-01-cat.png").as_uri().encode()
-    assert b";" + address + b"\x1b\\" in person.raw
+    path = tmp_path / "results" / "2026-01-01-cat.png"
+    assert b";" + path.as_uri().encode() + b"\x1b\\" in person.raw
+    assert str(path).encode() in person.raw  # on one line, however long it is
     assert b"\x1b_G" not in person.raw
 
 
@@ -669,6 +670,17 @@ async def test_results_never_replace_each_other(tmp_path: Path) -> None:
     assert len(list(results.folder.iterdir())) == 4
 
 
+async def test_one_result_stored_many_times_at_once_is_one_file(tmp_path: Path) -> None:
+    """Two windows tell the same news."""
+    windows = [Results(tmp_path) for _ in range(8)]
+
+    kept = await asyncio.gather(
+        *(results.keep(BytesFile(name="x", content=PNG), "cat") for results in windows)
+    )
+
+    assert set(kept) == {tmp_path / "cat.png"}
+
+
 @pytest.mark.parametrize(
     ("name", "kept"),
     [
@@ -676,7 +688,7 @@ async def test_results_never_replace_each_other(tmp_path: Path) -> None:
         ("a/b\\c:d\0e", "a-b-c-d-e.png"),
         (".hidden", "hidden.png"),
         ("...", "result.png"),
-        ("ж" * 300, "ж" * 100 + ".png"),
+        ("ж" * 300, "ж" * 60 + ".png"),
     ],
 )
 async def test_a_result_stays_in_its_folder(tmp_path: Path, name: str, kept: str) -> None:

@@ -1114,8 +1114,10 @@ async def test_8_that_migrate_at_once_apply_everything_once(empty_storages: Stor
 
 
 async def test_a_database_stays_what_it_was_first_used_as(storage: Storage) -> None:
+    assert await storage.claimed() == {}
     await storage.claim([("kind", "demo"), ("bot", "7")])
     await storage.claim([("kind", "demo")])
+    assert await storage.claimed() == {"kind": "demo", "bot": "7"}
 
     with pytest.raises(WrongDatabaseError) as refused:
         await storage.claim([("kind", "live")])

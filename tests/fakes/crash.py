@@ -13,7 +13,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
@@ -112,6 +112,9 @@ class SteppingStorage:
         await self.inner.claim(facts)
         self.step("after the claim")
 
+    async def claimed(self) -> Mapping[str, str]:
+        return await self.inner.claimed()
+
     async def ping(self) -> None:
         await self.inner.ping()
 
@@ -157,7 +160,7 @@ class SteppingReader(Reader):
 
     step: Steps = field(kw_only=True)
 
-    async def show(self, user_id: UserId, screen: Screen) -> None:
+    async def show(self, _: UserId, screen: Screen) -> None:
         self.step("before telling")
         self.step.diary.note("told", screen.text)
         self.step("after telling")

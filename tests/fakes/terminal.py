@@ -310,5 +310,5 @@ class Pty(Terminal):
 
 
 def _bare(text: str) -> str:
-    """Words without what a screen's width does to them."""
-    return " ".join(text.replace("\ufe0f", "").replace("\u200d", "").split())
+    """Words without what the width of a screen does to them: a long path is cut anywhere."""
+    return "".join(text.replace("\ufe0f", "").replace("\u200d", "").split())

@@ -51,6 +51,8 @@ def chat(database: str | None, *, live: bool, user_id: int, lang: str | None, ou
 
 
 async def _chat(settings: "Settings", user_id: int, lang: str | None, output: Path) -> None:
+    from datetime import UTC, datetime
+
     from kiebot.compose import compose, terminal
     from kiebot.core.language import Language
     from kiebot.core.money import Money
@@ -64,7 +66,11 @@ async def _chat(settings: "Settings", user_id: int, lang: str | None, output: Pa
         output=output,
     )
     async with compose(
-        settings, frontend=frontend, audience=person, demo_grant=Money.rub(DEMO_GRANT)
+        settings,
+        frontend=frontend,
+        audience=person,
+        demo_grant=Money.rub(DEMO_GRANT),
+        tz=datetime.now().astimezone().tzinfo or UTC,
     ) as runtime:
         assert runtime.frontend is not None
         async with runtime.working():

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kiebot.cli.options import Command, json_option
-from kiebot.cli.printing import roubles, rub, show, show_json, table
+from kiebot.cli.printing import console, roubles, rub, show, show_json, table
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from click.shell_completion import CompletionItem
+    from rich.table import Table
 
     from kiebot.core.catalog import Catalog, Model, PriceRow
     from kiebot.core.errors import InvalidAnswerError, PriceMissingError
@@ -45,6 +46,9 @@ class ModelIdType(click.ParamType):  # type: ignore[type-arg] # generic since cl
             if model.id.startswith(incomplete)
         ]
 
+
+WIDE = 96
+"""Columns of a window in which a list has a column for everything."""
 
 MODEL_ID = ModelIdType()
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -100,12 +104,22 @@ def list_models(*, everything: bool, category: str | None, as_json: bool) -> Non
         if not found:
             blocks += ["  nothing on sale", ""]
             continue
-        rows = table("", "model", "id", "price", "what for", right=("price",), whole=("id",))
-        for model in found:
-            rows.add_row("", model.title, model.id, _price_cell(model, multiplier), _about(model))
-        blocks += [rows, ""]
+        blocks += [_shelf(found, multiplier), ""]
     blocks.append(_summary(catalog))
     show(*blocks)
+
+
+def _shelf(models: "Iterable[Model]", multiplier: "Decimal") -> "Table":
+    """The models of a category; in a narrow window the id stands under the title."""
+    if console().width < WIDE:
+        rows = table("", "model", "price", right=("price",))
+        for model in models:
+            rows.add_row("", f"{model.title}\n{model.id}", _price_cell(model, multiplier))
+        return rows
+    rows = table("", "model", "id", "price", "what for", right=("price",), whole=("id",))
+    for model in models:
+        rows.add_row("", model.title, model.id, _price_cell(model, multiplier), _about(model))
+    return rows
 
 
 @models.command("show")

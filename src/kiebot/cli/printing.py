@@ -33,7 +33,7 @@ def console() -> "Console":
 
 
 def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> "Table":
-    """A table without lines; `right` columns are numbers, `whole` ones are not broken at spaces."""
+    """A table without lines; `right` columns are numbers, `whole` ones are what people copy."""
     from rich.table import Table
 
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -42,8 +42,7 @@ def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -
             column,
             justify="right" if column in right else "left",
             overflow="fold",
-            no_wrap=column in right and sys.stdout.isatty(),
-            min_width=None if column not in whole else 8,
+            no_wrap=column in right or column in whole,
         )
     return made
 

@@ -9,7 +9,7 @@ Driver errors leave as StorageError (StorageUnavailableError where the database 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -262,6 +262,9 @@ class Storage(Protocol):
         Raises:
             WrongDatabaseError: It is something else already.
         """
+
+    async def claimed(self) -> Mapping[str, str]:
+        """What the database is used as, by what was claimed; empty where it never was used."""
 
     async def ping(self) -> None:
         """StorageError where the database does not answer."""

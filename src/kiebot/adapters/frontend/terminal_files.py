@@ -24,8 +24,8 @@ from kiebot.core.media import EXTENSIONS, SNIFF_BYTES, Attachment, sniff
 from kiebot.ports.kie import InputFile
 
 CHUNK_BYTES = 256 * 1024
-NAME_CHARS = 100
-"""Characters of a result's name: most file systems take 255 bytes, and its end is to fit too."""
+NAME_CHARS = 60
+"""Characters of a result's name: most file systems take 255 bytes, three for a letter."""
 
 DIGEST_BYTES = 200 * 1024 * 1024
 """Larger files get no digest: only receipts need one, and no receipt is so large."""
@@ -170,8 +170,7 @@ class Results:
         while True:
             path = self.folder / f"{name}{'' if number == 1 else f'-{number}'}.{extension}"
             try:
-                # Makes the name ours; what another process made meanwhile is not overwritten.
-                path.touch(exist_ok=False)
+                _name(part, path)
             except FileExistsError:
                 if path.is_file() and path.stat().st_size == size:
                     with path.open("rb") as file:
@@ -179,8 +178,20 @@ class Results:
                             return path
                 number += 1
                 continue
-            part.replace(path)
             return path
+
+
+def _name(part: Path, path: Path) -> None:
+    """Give a file its name, unless another has it (FileExistsError)."""
+    try:
+        # Whole from the first moment on: another window may be storing the same result.
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Not every file system has links (those of memory cards have none).
+        path.touch(exist_ok=False)
+        part.replace(path)
 
 
 def _digest(file: BufferedReader) -> str:

@@ -134,6 +134,9 @@ class Look:
     def _note(self, note: Note) -> Text:
         style = "yellow" if note.is_trouble else "green" if note.path else "dim"
         text = Text(printable(note.text), style=style)
+        if note.path is not None:
+            # A path that is to be copied has no line ends in it: the terminal breaks it.
+            text.no_wrap, text.overflow = True, "ignore"
         if note.path is not None and self.has_links:
             text.stylize(Style(link=note.path.absolute().as_uri()))
         return text
@@ -149,7 +152,7 @@ class Look:
             markup=False,
             legacy_windows=False,
             soft_wrap=False,
-        ).print(what)
+        ).print(what, crop=False)
         return buffer.getvalue()
 
 

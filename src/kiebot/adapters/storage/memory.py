@@ -6,7 +6,7 @@ and a snapshot is the state that stands.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -87,6 +87,10 @@ class MemoryStorage:
                 if found != wanted:
                     raise WrongDatabaseError(what, found=found, wanted=wanted)
             self._state = state
+
+    async def claimed(self) -> Mapping[str, str]:
+        """See the port."""
+        return dict(self._state.identity)
 
     async def ping(self) -> None:
         """See the port."""

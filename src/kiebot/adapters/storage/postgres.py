@@ -9,7 +9,7 @@ and lets foreign keys be checked.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import lru_cache
@@ -148,6 +148,15 @@ class PostgresStorage:
                 row = await connection.fetchrow("select value from identity where key = $1", what)
                 if row is not None and row["value"] != wanted:
                     raise WrongDatabaseError(what, found=row["value"], wanted=wanted)
+
+    async def claimed(self) -> Mapping[str, str]:
+        """See the port."""
+        async with self._transaction("begin read only", is_snapshot=True) as connection:
+            row = await connection.fetchrow("select to_regclass('identity') is not null as there")
+            if row is None or not row["there"]:
+                return {}
+            found = await connection.fetch("select key, value from identity")
+            return {row["key"]: row["value"] for row in found}
 
     async def ping(self) -> None:
         """See the port."""

@@ -11,13 +11,13 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import IO, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
+
+import aiosqlite
 
 from kiebot.adapters.storage import migrations, rows
 from kiebot.adapters.storage.lead import holder, leading
@@ -98,13 +98,8 @@ class SqliteStorage:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[UnitOfWork]:
         """See the port."""
-        async with self._reading:
-            reader = await self._reader()
-            try:
-                yield SqlUnitOfWork(_Connection(reader), self._clock)
-            finally:
-                self._idle.append(reader)
-                await asyncio.shield(reader.call(_rollback))
+        async with self.snapshot() as connection:
+            yield SqlUnitOfWork(connection, self._clock)
 
     def lead(self, scope: str) -> AbstractAsyncContextManager[Lead]:
         """See the port."""
@@ -133,6 +128,17 @@ class SqliteStorage:
                 row = await connection.fetchrow("select value from identity where key = $1", what)
                 if row is not None and row["value"] != wanted:
                     raise WrongDatabaseError(what, found=row["value"], wanted=wanted)
+
+    async def claimed(self) -> Mapping[str, str]:
+        """See the port."""
+        async with self.snapshot() as connection:
+            is_migrated = await connection.fetchrow(
+                "select 1 from sqlite_master where type = 'table' and name = 'identity'"
+            )
+            if is_migrated is None:
+                return {}
+            found = await connection.fetch("select key, value from identity")
+            return {row["key"]: row["value"] for row in found}
 
     async def ping(self) -> None:
         """See the port."""
@@ -163,6 +169,17 @@ class SqliteStorage:
                 await asyncio.shield(self._writer.call(_rollback))
                 raise
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["_Connection"]:
+        """A transaction that reads, for what is no unit of work."""
+        async with self._reading:
+            reader = await self._reader()
+            try:
+                yield _Connection(reader)
+            finally:
+                self._idle.append(reader)
+                await asyncio.shield(reader.call(_rollback))
+
     async def _reader(self) -> "_Thread":
         if self._idle:
             return self._idle.pop()
@@ -172,25 +189,32 @@ class SqliteStorage:
 
 
 class _Thread:
-    """A connection and the one thread that works it."""
+    """A connection of aiosqlite, and with it the one thread that works it."""
 
-    def __init__(
-        self, path: Path, connection: sqlite3.Connection, executor: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
         self._path = path
         self._connection = connection
-        self._executor = executor
+        self._closed = False
 
     @classmethod
     async def start(cls, path: Path, connect: Callable[[], sqlite3.Connection]) -> "_Thread":
         """Connect; StorageUnavailableError where that fails."""
-        executor = ThreadPoolExecutor(1, thread_name_prefix="kiebot-sqlite")
-        try:
-            connection = await asyncio.get_running_loop().run_in_executor(executor, connect)
-        except (sqlite3.Error, OSError) as exc:
-            executor.shutdown(wait=False)
+        failures: list[Exception] = []
+
+        def attempt() -> sqlite3.Connection:
+            # What fails to connect leaves aiosqlite with a thread that nobody can wait for; one
+            # that is connected to nothing is closed like any other.
+            try:
+                return connect()
+            except (sqlite3.Error, OSError) as exc:
+                failures.append(exc)
+                return sqlite3.connect(":memory:")
+
+        connection = await aiosqlite.Connection(attempt, iter_chunk_size=_BATCH)
+        for exc in failures:
+            await connection.close()
             raise StorageUnavailableError(f"cannot open {path}: {_reason(exc)}") from exc
-        return cls(path, connection, executor)
+        return cls(path, connection)
 
     async def call(
         self,
@@ -199,22 +223,27 @@ class _Thread:
         **kwargs: P.kwargs,
     ) -> T:
         """Run `work` on the connection, in the order of the calls."""
-        run = partial(work, self._connection, *args, **kwargs)
+        connection = self._connection
+        if self._closed:
+            raise StorageUnavailableError(f"{self._path} was closed")
         try:
-            running = asyncio.get_running_loop().run_in_executor(self._executor, run)
-        except RuntimeError as exc:
-            raise StorageUnavailableError(f"{self._path} is closed") from exc
-        try:
-            return await running
+            # Everything public hops to the thread once a statement; a change has several.
+            done: T = await connection._execute(  # type: ignore[no-untyped-call]  # noqa: SLF001
+                work,
+                connection._conn,  # noqa: SLF001
+                *args,
+                **kwargs,
+            )
         except sqlite3.Error as exc:
             gone = getattr(exc, "sqlite_errorname", "").startswith(_UNAVAILABLE)
             error = StorageUnavailableError if gone else StorageError
             raise error(f"{self._path}: {_reason(exc)}") from exc
+        return done
 
     async def stop(self) -> None:
         """Close the connection and end the thread."""
-        await self.call(sqlite3.Connection.close)
-        self._executor.shutdown()
+        self._closed = True
+        await self._connection.close()
 
 
 class _Connection:
