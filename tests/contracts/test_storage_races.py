@@ -287,3 +287,24 @@ async def test_a_crowd_does_not_block_itself(several: Sequence[Storage]) -> None
     assert await problems(several[0]) == []
     wallets = [await the_wallet(several[0], user_id) for user_id in people]
     assert {found.held for found in wallets} == {Money(0)}
+
+
+async def test_who_reads_after_a_commit_sees_it(several: Sequence[Storage]) -> None:
+    """However many others begin and end to read meanwhile: a snapshot is never an old one."""
+    storage = several[0]
+    await meet(storage, BUYER, kopecks=1)
+    stop = asyncio.Event()
+
+    async def keep_reading() -> None:
+        while not stop.is_set():
+            await the_wallet(storage)
+
+    readers = [asyncio.create_task(keep_reading()) for _ in range(6)]
+    seen = []
+    for number in range(150):
+        await record(storage, Change(entry=entry(EntryKind.GRANT, 1, f"more:{number}")))
+        seen.append((await the_wallet(storage)).available.kopecks)
+    stop.set()
+    await asyncio.gather(*readers)
+
+    assert seen == list(range(2, 152))

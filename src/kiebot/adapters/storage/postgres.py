@@ -178,8 +178,8 @@ class PostgresStorage:
     ) -> AsyncIterator["_Connection"]:
         async with self._driver() as driver:
             connection = _Connection(driver, is_snapshot=is_snapshot)
-            await connection.run(start)
             try:
+                await connection.run(start)
                 yield connection
                 connection.must_be_whole()
                 await connection.run("commit")

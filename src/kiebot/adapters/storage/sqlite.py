@@ -64,6 +64,7 @@ class SqliteStorage:
         self._writer = writer
         self._writing = asyncio.Lock()
         self._idle: list[_Thread] = []
+        self._opening: set[asyncio.Task[_Thread]] = set()
         self._reading = asyncio.Semaphore(_READERS)
         self._clock = clock
         self._lease_s = lease_s
@@ -142,15 +143,13 @@ class SqliteStorage:
 
     async def ping(self) -> None:
         """See the port."""
-        async with self._reading:
-            reader = await self._reader()
-            try:
-                await reader.call(_fetch, "select count(*) from sqlite_master", ())
-            finally:
-                self._idle.append(reader)
+        async with self.snapshot() as connection:
+            await connection.fetchrow("select count(*) from sqlite_master")
 
     async def close(self) -> None:
         """See the port."""
+        # A reader that was being opened for somebody who was cancelled has a thread, too.
+        await asyncio.gather(*self._opening, return_exceptions=True)
         for thread in (*self._idle, self._writer):
             await thread.stop()
         self._idle.clear()
@@ -177,15 +176,29 @@ class SqliteStorage:
             try:
                 yield _Connection(reader)
             finally:
-                self._idle.append(reader)
-                await asyncio.shield(reader.call(_rollback))
+                try:
+                    await asyncio.shield(reader.call(_rollback))
+                finally:
+                    # Only now: who takes it sooner would read in the transaction that ends.
+                    self._idle.append(reader)
 
     async def _reader(self) -> "_Thread":
         if self._idle:
             return self._idle.pop()
-        return await _Thread.start(
-            self._path, lambda: _connect(self._path, self._patience_s, _READER)
+        opening = asyncio.create_task(
+            _Thread.start(self._path, lambda: _connect(self._path, self._patience_s, _READER))
         )
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._keep_idle)
+            raise
+
+    def _keep_idle(self, opening: "asyncio.Task[_Thread]") -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self._idle.append(opening.result())
 
 
 class _Thread:
