@@ -299,7 +299,7 @@ async def test_who_reads_after_a_commit_sees_it(several: Sequence[Storage]) -> N
         while not stop.is_set():
             await the_wallet(storage)
 
-    readers = [asyncio.create_task(keep_reading()) for _ in range(6)]
+    readers = [asyncio.create_task(keep_reading()) for _ in range(2)]
     seen = []
     for number in range(150):
         await record(storage, Change(entry=entry(EntryKind.GRANT, 1, f"more:{number}")))
