@@ -309,13 +309,12 @@ class Kiebot:
                 raise RefusedByStatusError("job", job.id, job.status)
             model = self.model(job.model_id)
             wallet = await uow.wallets.get(user_id)
-            quote = drafts.quote_of(model, job.params, self.terms.price_multiplier)
             try:
                 change = billing.confirm(
                     job,
                     wallet,
                     at,
-                    price_now=None if quote is None else quote.price,
+                    price_now=drafts.price_now(model, job.params, self.terms.price_multiplier),
                     open_jobs=len(await uow.jobs.open_of(user_id)),
                     jobs_max=self.terms.user_jobs_max,
                 )

@@ -136,8 +136,12 @@ async def compose(
                 kie_client(settings)
             storage = await _open(settings.database, settings, clock)
             stack.push_async_callback(storage.close)
+        role: DatabaseRole = "demo" if settings.test_mode else "live"
+        if kie is None and await role_of(storage) in {None, role}:
+            # Before it is migrated and claimed for settings that could not sell.
+            kie_client(settings)
         await storage.migrate()
-        await storage.claim([("kind", "demo" if settings.test_mode else "live")])
+        await storage.claim([("kind", role)])
         shop = Kiebot(
             storage,
             kie_client(settings, clock) if kie is None else kie,

@@ -11,17 +11,19 @@ from attrs import evolve
 from kiebot.core.errors import (
     DuplicateRefError,
     InsufficientFundsError,
+    PriceChangedError,
     RefusedByStatusError,
     TooManyJobsError,
 )
 from kiebot.core.jobs import JobStatus
 from kiebot.core.money import Money
+from kiebot.core.params import TextParam
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
 from tests.fakes import databases
 from tests.fakes.clock import FakeClock
 from tests.fakes.databases import DATABASES
-from tests.fakes.shop import TERMS, Shop, stub_shop
+from tests.fakes.shop import CATALOG, PICTURE, TERMS, Shop, stub_shop
 from tests.fakes.values import BUYER, OTHER, wallet
 
 FREELY = evolve(TERMS, user_jobs_max=1000)
@@ -174,3 +176,29 @@ async def test_many_people_at_once_do_not_stand_in_each_others_way(shops: list[S
     for who in people:
         assert await first.kiebot.wallet(who) == wallet(30000 + 200 - 4 * 3000, 0, who)
     assert await first.problems() == ()
+
+
+async def test_an_offer_that_the_catalog_no_longer_allows_is_not_paid(shops: list[Shop]) -> None:
+    """The owner may replace the catalog between the confirmation and the press."""
+    first = shops[0]
+    await first.meet(roubles=100)
+    offer = await first.offer(prompt="рыжий кот на луне")
+    model = CATALOG.model(PICTURE)
+    prompt, *others = model.params
+    assert isinstance(prompt, TextParam)
+    stricter = evolve(model, params=(evolve(prompt, max_length=5), *others))
+    second = Shop(
+        storage=shops[1].storage,
+        kie=first.kie,
+        clock=first.clock,
+        catalog=evolve(CATALOG, models=(stricter,)),
+        prefix="stricter",
+    )
+
+    with pytest.raises(PriceChangedError) as caught:
+        await second.kiebot.confirm(BUYER, offer)
+
+    assert await first.kiebot.wallet(BUYER) == wallet(10000)
+    instead = await second.job(JobId(caught.value.draft_id or ""))
+    assert not instead.is_offer
+    assert instead.params["prompt"] == "рыжий кот на луне"

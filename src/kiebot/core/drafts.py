@@ -17,6 +17,7 @@ from kiebot.core.catalog import Model
 from kiebot.core.errors import AnswerProblem, InvalidAnswerError, PriceMissingError
 from kiebot.core.expect import Answer, AnswerForm
 from kiebot.core.jobs import Job
+from kiebot.core.money import Money
 from kiebot.core.params import (
     ChoiceParam,
     FileParam,
@@ -167,6 +168,14 @@ def finished(model: Model, answers: Mapping[str, JsonValue], name: str) -> Mappi
     if count == 0 and param.required:
         raise InvalidAnswerError(name, AnswerProblem.MISSING)
     return answers
+
+
+def price_now(model: Model, answers: Mapping[str, JsonValue], multiplier: Decimal) -> Money | None:
+    """What these answers cost by today's catalog, None where they cannot be bought as they are."""
+    quote = quote_of(model, answers, multiplier)
+    if quote is None or question(model, answers) is not None:
+        return None
+    return quote.price
 
 
 def has_room(param: Param, answers: Mapping[str, JsonValue]) -> bool:
