@@ -720,9 +720,10 @@ def asked(shop: Operator) -> tuple[Operator, str]:
 
 
 def test_approving_a_topup(asked: tuple[Operator, str]) -> None:
+    """Its id may be typed as the person read it: in capitals."""
     shop, topup_id = asked
 
-    approved = shop.runs("admin", "approve", topup_id, "--json")
+    approved = shop.runs("admin", "approve", topup_id.upper(), "--json")
     again = shop.runs("admin", "approve", topup_id)
 
     assert (approved.json["status"], approved.json["amount_kop"]) == ("approved", 500_00)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kiebot.cli.options import (
+    IdType,
     LineType,
     MoneyType,
     UserIdType,
@@ -68,7 +69,7 @@ def topups(database: str | None, *, live: bool, as_json: bool) -> None:
 
 
 @admin.command("approve", cls=WithNegatives)
-@click.argument("topup_id", metavar="ID")
+@click.argument("topup_id", metavar="ID", type=IdType())
 @click.option(
     "--amount", type=MoneyType(), metavar="ROUBLES", help="What really came, if it is another sum."
 )
@@ -96,7 +97,7 @@ def approve(
 
 
 @admin.command("reject")
-@click.argument("topup_id", metavar="ID")
+@click.argument("topup_id", metavar="ID", type=IdType())
 @why_option
 @database_options
 @json_option
@@ -176,7 +177,7 @@ def debit(
 
 
 @admin.command("refund")
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", type=IdType())
 @why_option
 @database_options
 @json_option

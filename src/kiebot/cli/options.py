@@ -105,6 +105,16 @@ class LineType(click.ParamType):  # type: ignore[type-arg] # generic since click
         return text
 
 
+class IdType(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5
+    """The id of a top-up or job. Screens may show it in capitals; it is kept in small letters."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's
+        """As it is kept."""
+        return str(value).strip().lower()
+
+
 def database_options(command: Command) -> Command:
     """`--database` and `--live`."""
     command = click.option(
