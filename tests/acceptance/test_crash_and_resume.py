@@ -62,7 +62,11 @@ def test_killed_at_every_step_everything_comes_right(rooms: Rooms, prompt: str) 
     unhurt = rooms.story(0, prompt)
     assert crash.run(unhurt) == 0
     steps = Diary(unhurt.folder).lines("steps")
-    assert {"before a commit", "after createTask", "before telling"} <= set(steps)
+    assert {
+        f"{when} {what}"
+        for when in ("before", "after")
+        for what in ("a commit", "an upload", "createTask", "telling", "the migration", "the claim")
+    } <= set(steps)
 
     for number, step in enumerate(steps):
         story = rooms.story(number + 1, prompt)

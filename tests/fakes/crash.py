@@ -21,7 +21,7 @@ from pathlib import Path
 
 from attrs import define, evolve, field, frozen
 
-from kiebot.adapters.kie.stub import StubKieClient
+from kiebot.adapters.kie.stub import BytesFile, StubKieClient
 from kiebot.adapters.storage.postgres import PostgresStorage
 from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.core.dialog.screen import Screen
@@ -35,9 +35,13 @@ from kiebot.core.users import UserId
 from kiebot.ports.kie import InputFile, KieClient
 from kiebot.ports.storage import Lead, Storage, UnitOfWork
 from tests.fakes.clock import FakeClock
-from tests.fakes.shop import PICTURE, TERMS, Reader, Shop
+from tests.fakes.shop import TERMS, Reader, Shop
 from tests.fakes.values import ADMIN, BUYER
 
+EDITING = "flux-2/pro-image-to-image"
+"""A model that asks for pictures and a prompt."""
+
+CAT = b"\x89PNG\r\n\x1a\n and a cat"
 KILLED = -signal.SIGKILL
 LONG = timedelta(minutes=10)
 """How much later the killed process is started again: less than JOB_TIMEOUT."""
@@ -145,7 +149,11 @@ class SteppingKie:
             self.step("after recordInfo")
 
     async def upload(self, file: InputFile) -> str:
-        return await self.inner.upload(file)
+        self.step("before an upload")
+        try:
+            return await self.inner.upload(file)
+        finally:
+            self.step("after an upload")
 
     async def credits(self) -> Decimal:
         return await self.inner.credits()
@@ -165,6 +173,10 @@ class SteppingReader(Reader):
         self.step.diary.note("told", screen.text)
         self.step("after telling")
 
+    @asynccontextmanager
+    async def open(self, _: str) -> AsyncIterator[InputFile]:
+        yield BytesFile(name="cat.png", content=CAT)
+
     async def screen_of(self, event: Event) -> Screen:
         match event:
             case JobSucceeded(job_id=about) | JobFailed(job_id=about):
@@ -178,7 +190,7 @@ class SteppingReader(Reader):
 @frozen
 class Story:
     """
-    A person tops up, buys one generation and waits for it; `prompt` says what becomes of it.
+    A person tops up, has a picture changed and waits for it; `prompt` says what becomes of it.
 
     `later`: the process was killed before, and this one is started again.
     """
@@ -222,9 +234,12 @@ async def _live(shop: Shop, lead: Lead, prompt: str) -> None:
     topup = await kiebot.start_topup(BUYER, "100")
     await kiebot.submit_receipt(BUYER, topup.id, Attachment(reference="tg:receipt", digest="x"))
     await kiebot.approve_topup(ADMIN, topup.id)
-    drafted = await kiebot.draft(BUYER, PICTURE)
-    drafted = await kiebot.answer(BUYER, drafted.job.id, "prompt", prompt)
-    await kiebot.confirm(BUYER, drafted.job.id)
+    job_id = (await kiebot.draft(BUYER, EDITING)).job.id
+    cat = Attachment(reference="file:///cat.png", name="cat.png", mime="image/png", size=len(CAT))
+    await kiebot.answer(BUYER, job_id, "input_urls", cat)
+    await kiebot.finish_files(BUYER, job_id, "input_urls")
+    await kiebot.answer(BUYER, job_id, "prompt", prompt)
+    await kiebot.confirm(BUYER, job_id)
     await _work(shop, lead)
 
 
