@@ -306,6 +306,8 @@ def test_ctrl_c_is_no_error(operator: Operator) -> None:
         stderr=subprocess.PIPE,
         cwd=operator.work,
         env={"PATH": os.defpath, "HOME": str(operator.home)},
+        # A shell's background job, which these tests may be, is born deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as chat:
         assert chat.stdout is not None
         chat.stdout.readline()  # it is there
