@@ -8,12 +8,9 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from kiebot.adapters.storage.postgres import PostgresStorage
-from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.core.audit import Audit
 from kiebot.core.jobs import Job
 from kiebot.core.topups import TopUpStatus
-from kiebot.ports.storage import Storage
 from tests.fakes import crash
 from tests.fakes.clock import FakeClock
 from tests.fakes.crash import KILLED, Diary, Story
@@ -85,15 +82,8 @@ def test_killed_at_every_step_everything_comes_right(rooms: Rooms, prompt: str) 
 
 
 async def _look(story: Story) -> tuple[Audit, list[Job]]:
-    storage: Storage
-    if story.database.startswith("sqlite:///"):
-        storage = await SqliteStorage.open(Path(story.database.removeprefix("sqlite:///")))
-    else:
-        storage = await PostgresStorage.open(story.database)
-    try:
+    async with crash.open_database(story.database) as storage:
         kiebot = stub_shop(storage, FakeClock()).kiebot
         waiting = await kiebot.waiting_topup(BUYER)
         assert waiting is None or waiting.status is TopUpStatus.MANUAL_REVIEW
         return await kiebot.audit(), list(await kiebot.jobs(BUYER, 10))
-    finally:
-        await storage.close()

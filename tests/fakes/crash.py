@@ -211,7 +211,7 @@ class Story:
             clock.advance(LONG.total_seconds())
         step = Steps(Diary(self.folder), self.kill_at)
         kie = StubKieClient(clock, delay_s=1)
-        async with _open(self.database) as storage:
+        async with open_database(self.database) as storage:
             shop = Shop(
                 storage=SteppingStorage(storage, step),
                 kie=SteppingKie(kie, step),
@@ -253,7 +253,8 @@ async def _work(shop: Shop, lead: Lead) -> None:
 
 
 @asynccontextmanager
-async def _open(database: str) -> AsyncIterator[Storage]:
+async def open_database(database: str) -> AsyncIterator[Storage]:
+    """The storage of a story, by its address."""
     storage: Storage
     if database.startswith("sqlite:///"):
         storage = await SqliteStorage.open(Path(database.removeprefix("sqlite:///")))
