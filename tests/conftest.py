@@ -39,6 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DSN",
         help="a PostgreSQL server to make the tests' databases in, in place of one of our own",
     )
+    parser.addoption(
+        "--write-docs",
+        action="store_true",
+        help="write what was observed into the pages of docs/ that say so, in place of comparing",
+    )
 
 
 # --- A skip is a failure

@@ -64,14 +64,24 @@ ROOMS = {
         kiebot=names("kiebot.core.* kiebot.ports.*"),
     ),
     # The application.
+    "limits": Room(
+        files=names("limits.py"),
+        kiebot=names("kiebot.core.* kiebot.ports.*"),
+        others=names("attrs"),
+    ),
     "engine": Room(
         files=names("engine.py"),
+        kiebot=names("kiebot.core.* kiebot.ports.* kiebot.limits"),
+        others=names("attrs"),
+    ),
+    "inputs": Room(
+        files=names("inputs.py"),
         kiebot=names("kiebot.core.* kiebot.ports.*"),
         others=names("attrs"),
     ),
     "app": Room(
         files=names("app.py"),
-        kiebot=names("kiebot.core.* kiebot.ports.* kiebot.engine"),
+        kiebot=names("kiebot.core.* kiebot.ports.* kiebot.engine kiebot.inputs kiebot.limits"),
         others=names("attrs"),
     ),
     "conversation": Room(
@@ -81,9 +91,9 @@ ROOMS = {
     ),
     "worker": Room(
         files=names("worker.py"),
-        # Of storage it knows the type of a lead, which it hands on.
+        # Of storage and media it knows the types of what it hands on.
         kiebot=names(
-            "kiebot.core.* kiebot.app kiebot.engine kiebot.ports.frontend kiebot.ports.storage"
+            "kiebot.core.* kiebot.app kiebot.ports.frontend kiebot.ports.media kiebot.ports.storage"
         ),
         others=names("attrs"),
     ),
@@ -96,7 +106,12 @@ ROOMS = {
     "adapters/kie": Room(
         files=names("adapters/kie/*.py"),
         kiebot=names("kiebot.core.* kiebot.ports.* kiebot.adapters.kie.*"),
-        others=names("aiohttp aiolimiter attrs cattrs stamina"),
+        others=names("aiohttp aiolimiter attrs cattrs jsonschema stamina"),
+    ),
+    "adapters/media": Room(
+        files=names("adapters/media/*.py"),
+        kiebot=names("kiebot.core.* kiebot.ports.* kiebot.adapters.media.*"),
+        others=names("aiohttp attrs av yarl"),
     ),
     "adapters/frontend": Room(
         files=names("adapters/frontend/*.py"),
@@ -107,6 +122,11 @@ ROOMS = {
         files=names("adapters/catalog.py"),
         kiebot=names("kiebot.core.*"),
         others=names("attrs cattrs"),
+    ),
+    "adapters/http": Room(
+        files=names("adapters/http.py"),
+        kiebot=names("kiebot.core.* kiebot.app kiebot.ports.system"),
+        others=names("aiohttp"),
     ),
     "adapters/logs": Room(
         files=names("adapters/logs.py"),
@@ -148,6 +168,8 @@ TECHNOLOGIES = {
     "aiogram": "adapters/frontend/telegram*.py",
     "prompt_toolkit": "adapters/frontend/terminal*.py",
     "structlog": "adapters/logs.py",
+    "jsonschema": "adapters/kie/wire.py",
+    "av": "adapters/media/probe.py",
     "babel": "core/dialog/*.py",
     "click": "cli/*.py",
 }

@@ -13,6 +13,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +26,7 @@ from click.testing import CliRunner
 
 from kiebot.cli import COMMANDS, Commands, main
 from kiebot.config import Settings
+from tests.fakes.kie_server import kie_process
 
 ROOT = Path(__file__).parent.parent
 CATALOG = ROOT / "src" / "kiebot" / "catalog.json"
@@ -201,6 +203,12 @@ def test_every_command_has_help(operator: Operator, name: str) -> None:
         ["admin", "grant", "-1", "100", "--why", "two\nlines"],
         ["admin", "refund", "--why", "bad"],
         ["admin", "approve", "abc", "--amount", "much"],
+        ["admin", "costs", "--since", "yesterday"],
+        ["admin", "costs", "--since", "0"],
+        ["admin", "costs", "--since", "2026-13-01"],
+        ["admin", "costs", "--since", "20261101"],
+        ["admin", "costs", "--rub-per-usd", "cheap"],
+        ["admin", "costs", "--rub-per-usd", "0"],
         ["models", "--json", "show", MODEL],
         ["models", "quote", MODEL, "prompt"],
         ["models", "quote", MODEL, "aspect_ratio=9:99"],
@@ -459,12 +467,145 @@ def test_what_a_catalog_changes(operator: Operator) -> None:
         "switched_on": [],
         "switched_off": ["veo3"],
     }
-    assert operator.runs("models", "diff", str(file)).out.splitlines() == [
-        "removed: suno/V5",
-        f"repriced: {MODEL}",
-        "switched off: veo3",
+    assert operator.runs("models", "diff", str(file)).out.replace("\xa0", " ").splitlines() == [
+        "removed: suno/V5: 50 ₽",
+        f"repriced: {MODEL}: 30 ₽ -> 32 ₽",
+        "switched off: veo3: 360 ₽ (resolution 720p or 1080p) -> off",
     ]
     assert operator.runs("models", "diff", str(CATALOG)).out == "no difference\n"
+
+
+def test_a_quote_of_what_lasts(operator: Operator) -> None:
+    def costs(*answers: str) -> str:
+        ran = operator.runs("models", "quote", "elevenlabs/audio-isolation", "--json", *answers)
+        return str(ran.json["price_kop"]) if ran.code == 0 else ran.err
+
+    assert costs("audio_url=90s") == costs("audio_url=1:30") == "1000"
+    assert costs("audio_url=90.5s") == costs("audio_url=91 s") == "2000"
+    assert "is priced by audio_url: give audio_url=its length, such as 95s" in costs()
+    assert "give audio_url=its length" in costs("audio_url=https://example.org/a.mp3")
+    assert "lasts too long (limit 1800)" in costs("audio_url=31:00")
+
+
+def test_a_quote_counts_characters(operator: Operator) -> None:
+    model = "elevenlabs/text-to-speech-turbo-2-5"
+
+    quotes = [
+        operator.runs("models", "quote", model, f"text={'я' * count}", "--json").json["price_kop"]
+        for count in (1, 3000, 3001)
+    ]
+
+    assert quotes == [1000, 1000, 2000]
+
+
+def test_answers_without_a_price_name_those_that_have_one(operator: Operator) -> None:
+    ran = operator.runs("models", "quote", "veo3", "resolution=4k")
+
+    assert ran.code == 2
+    assert "sold with resolution: 720p, 1080p" in ran.err
+
+
+def test_what_is_not_offered_is_shown(operator: Operator) -> None:
+    ran = operator.runs("models", "show", "veo3")
+    model = operator.runs("models", "show", "topaz/video-upscale", "--json").json
+
+    assert "not offered: resolution 4k" in ran.out
+    assert re.search(r"250 +137\.50\s₽ +resolution not given or 720p or 1080p", ran.out)
+    (row,) = model["prices"]
+    assert row["per"] == {"param": "video_url", "seconds": 15}
+    (billed,) = model["credits"]
+    assert (billed["credits"], billed["per"]) == (12, {"param": "video_url", "seconds": 1})
+    assert model["params"][0]["max_seconds"] == 120
+
+
+def test_a_price_below_cost_is_warned_of(operator: Operator) -> None:
+    """A warning is no mistake: the owner may know better."""
+    catalog = json.loads(CATALOG.read_text(encoding="utf-8"))
+    models = {model["id"]: model for model in catalog["models"]}
+    models["suno/V5"]["prices"][0]["rub"] = "3.29"
+    del models["veo3"]["prices"][0]["when"]
+    del models["recraft/crisp-upscale"]["credits"]
+    file = operator.work / "catalog.json"
+    file.write_text(json.dumps(catalog))
+
+    ran = operator.runs("models", "check", str(file))
+
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        "warning: veo3: resolution 4k: the person pays 360.00 RUB, KIE takes nobody knows what",
+        "warning: recraft/crisp-upscale: no credits rows, so nobody knows what it costs",
+        "warning: suno/V5: any answers: the person pays 6.58 RUB, KIE takes 6.60 RUB",
+        "ok: 7 categories, 89 models, 23 on sale",
+    ]
+
+
+def test_an_owner_prices_everything_at_a_rate(operator: Operator) -> None:
+    ran = operator.runs("models", "price", "--rub-per-usd", "92.5", "--output", "mine.json")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert re.search(r"^veo3 +360\s₽ .* +231\.26\s₽", ran.out, re.MULTILINE)
+    assert re.search(r"^google/imagen4 +off +7\.40\s₽$", ran.out, re.MULTILINE)
+    assert "71 on sale" in ran.out
+    assert ran.out.endswith("written: mine.json. To sell from it, set CATALOG_PATH=mine.json\n")
+    file = str(operator.work / "mine.json")
+    assert operator.runs("models", "check", file).out == (
+        "ok: 7 categories, 89 models, 71 on sale\n"
+    )
+    quote = operator.runs("models", "quote", "google/imagen4", "--json", CATALOG_PATH=file).json
+    assert quote == {"kie_price_rub": 3.7, "price_kop": 740}
+    unknown = operator.runs(
+        *("models", "quote", "hailuo/2.3", "resolution=1080P", "duration=10"), CATALOG_PATH=file
+    )
+    assert unknown.code == 2
+    off = operator.runs("models", "quote", "sora-2-text-to-video", CATALOG_PATH=file)
+    assert off.code == 1
+
+
+def test_a_catalog_that_is_there_is_not_overwritten(operator: Operator) -> None:
+    file = operator.work / "kiebot-catalog.json"
+    file.write_text("mine")
+
+    ran = operator.runs("models", "price", "--rub-per-usd", "92,5")
+
+    assert (ran.code, ran.problems) == (
+        1,
+        ["kiebot: kiebot-catalog.json is there already; --yes overwrites it"],
+    )
+    assert file.read_text() == "mine"
+    ran = operator.runs("models", "price", "--rub-per-usd", "80", "--yes", "--json")
+    assert (ran.json["file"], ran.json["rub_per_usd"]) == ("kiebot-catalog.json", 80)
+    prices = {m["id"]: (m["old_price_kop"], m["price_kop"]) for m in ran.json["models"]}
+    assert prices["suno/V5"] == (5000, 960)
+    assert prices["google/imagen4"] == (None, 640)
+    assert prices["sora-2-text-to-video"] == (None, None)
+    assert json.loads(file.read_text(encoding="utf-8"))["rub_per_usd"] == "80"
+
+
+def test_an_owners_own_catalog_can_be_priced_anew(operator: Operator) -> None:
+    """What is priced by hand and has no credits keeps its price."""
+    catalog = json.loads(CATALOG.read_text(encoding="utf-8"))
+    models = {model["id"]: model for model in catalog["models"]}
+    by_hand = {"rub": "33.00", "source": "by hand", "date": "2026-11-22"}
+    models["wan/2-6-text-to-video"]["prices"] = [by_hand]
+    (operator.work / "base.json").write_text(json.dumps(catalog))
+
+    ran = operator.runs(
+        *("models", "price", "--rub-per-usd", "90", "--base", "base.json", "--output", "new.json")
+    )
+
+    assert "72 on sale" in ran.out
+    written = json.loads((operator.work / "new.json").read_text(encoding="utf-8"))
+    (kept,) = (m for m in written["models"] if m["id"] == "wan/2-6-text-to-video")
+    assert kept["prices"] == [by_hand]
+
+
+@pytest.mark.parametrize("rate", ["0", "-5", "5000", "1e3", "ninety", "NaN"])
+def test_a_rate_that_cannot_be_meant_writes_nothing(operator: Operator, rate: str) -> None:
+    ran = operator.runs("models", "price", f"--rub-per-usd={rate}")
+
+    assert (ran.code, len(ran.problems)) == (2, 1)
+    assert "roubles per US dollar such as 92.5" in ran.err
+    assert not list(operator.work.glob("*.json"))
 
 
 def test_the_operators_own_catalog_is_sold_from(operator: Operator) -> None:
@@ -524,7 +665,7 @@ def test_a_database_that_is_behind_is_told(postgres_dsn: str, tmp_path: Path) ->
 
     check, audit = operator.runs("migrate", "--check"), operator.runs("audit")
 
-    assert (check.code, check.out) == (1, "missing: 0001_initial\n")
+    assert (check.code, check.out) == (1, "missing: 0001_initial\nmissing: 0002_tasks\n")
     assert (audit.code, len(audit.problems)) == (1, 1)
     assert "run `kiebot migrate`" in audit.err
 
@@ -545,7 +686,7 @@ def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
         name for (name,) in rows(operator, "select name from sqlite_master where type = 'table'")
         if "migration" in name
     ]  # fmt: skip
-    rows(operator, f"update {table} set name = '9999_later'")
+    rows(operator, f"update {table} set name = '9999_later' where name like '0002%'")
 
     ran = operator.runs("audit")
 
@@ -618,12 +759,21 @@ def test_live_needs_a_key_and_makes_nothing_without_it(operator: Operator) -> No
     assert not operator.data.exists()
 
 
-def test_live_with_a_key_says_what_this_version_does(operator: Operator) -> None:
-    ran = operator.really_runs("chat", "--live", KIE_API_TOKEN="key-0123456789")
+def test_where_kie_refuses_the_key_the_money_is_back(tmp_path: Path) -> None:
+    with kie_process(tmp_path, "--key", "another") as address:
+        variables = {"KIE_API_TOKEN": "key-0123456789", "KIE_API_URL": address}
+        operator = Operator(tmp_path, f"sqlite:///{tmp_path / 'live.db'}", variables)
+        operator.chats("/balance", options=("--live",))
+        operator.runs("admin", "grant", "-1", "100", "--why", "a test")
 
-    assert (ran.code, len(ran.problems)) == (2, 1)
-    assert "sells only with the stub" in ran.err
-    assert "key-0123456789" not in ran.err
+        ran = operator.chats(*GENERATION, options=("--live",))
+
+    assert ran.code == 0
+    assert "temporarily unavailable" in ran.out
+    assert "key-0123456789" not in ran.out + ran.err
+    wallet = operator.runs("admin", "wallet", "-1", "--json").json
+    assert (wallet["balance_kop"], wallet["hold_kop"]) == (100_00, 0)
+    assert operator.runs("audit").code == 0
 
 
 def test_test_mode_and_live_contradict_each_other(operator: Operator) -> None:
@@ -755,6 +905,129 @@ def test_rejecting_a_topup(asked: tuple[Operator, str]) -> None:
     assert "nothing came" in shop.chats("/balance").out
 
 
+def sell(shop: Operator, *microcredits: int) -> list[str]:
+    """A picture for each of these, of which KIE said that it took that; the ids of the jobs."""
+    sold = []
+    for taken in microcredits:
+        assert shop.chats(*GENERATION).code == 0
+        ((job_id,),) = rows(shop, "select job_id from tasks order by created_at desc limit 1")
+        rows(shop, "update tasks set microcredits = ? where job_id = ?", taken, job_id)
+        sold.append(job_id)
+    return sold
+
+
+def test_costs_where_nothing_was_sold(shop: Operator) -> None:
+    assert shop.runs("admin", "costs").out == "no job was confirmed yet\n"
+    assert shop.runs("admin", "costs", "--json").json == []
+
+
+def test_costs_for_programs(shopkeeper: Operator) -> None:
+    """Of the failed one KIE took nothing, and a grant is no income."""
+    shopkeeper.chats(*GENERATION)
+    shopkeeper.chats("mcat:visuals", f"mmodel:{MODEL}", "fail", "1")
+    sums = {"model_id": MODEL, "jobs": 2, "failed": 1, "refunded": 0, "income_kop": 3000}
+
+    unrated = shopkeeper.runs("admin", "costs", "--json")
+    rated = shopkeeper.runs("admin", "costs", "--json", "--rub-per-usd", "92.5")
+
+    assert (unrated.code, rated.code) == (0, 0)
+    assert unrated.json == [{**sums, "kie_credits": 5, "kie_cost_kop": None, "margin_kop": None}]
+    # 5 credits are 0.025 dollars, and a started kopeck counts whole.
+    assert rated.json == [{**sums, "kie_credits": 5, "kie_cost_kop": 232, "margin_kop": 2768}]
+
+
+def test_a_refund_lowers_the_income(shop: Operator) -> None:
+    job_id, _ = sell(shop, 400_000, 100_000)
+    shop.runs("admin", "refund", job_id, "--why", "blurred")
+
+    (line,) = shop.runs("admin", "costs", "--json").json
+
+    assert (line["jobs"], line["refunded"], line["income_kop"]) == (2, 1, 3000)
+    assert line["kie_credits"] == 0.5
+
+
+def test_costs_are_a_table(shop: Operator) -> None:
+    sell(shop, 5_000_000)
+
+    ran = shop.runs("admin", "costs", "--rub-per-usd", "100")
+
+    assert (ran.code, ran.err) == (0, "")
+    heading, line, total, *notes = ran.out.splitlines()
+    assert heading.split()[:4] == ["model", "jobs", "failed", "refunded"]
+    cells = ["", MODEL, "1", "0", "0", "30\xa0₽", "5", "2.50\xa0₽", "27.50\xa0₽", "92%"]
+    assert re.split(" +", line) == cells
+    assert total.split()[0] == "all"
+    assert notes == ["", "At 100 roubles per US dollar; 1 credit is 0.005 USD."]
+
+
+def test_a_cost_that_nobody_knows_is_told(shop: Operator) -> None:
+    sell(shop, 5_000_000)
+    rows(shop, "update tasks set microcredits = null")
+
+    ran = shop.runs("admin", "costs")
+
+    assert re.search(rf"{MODEL} .* 0\+\? +\? +\?$", ran.out, re.MULTILINE)
+    assert "No rate is known" in ran.out
+    assert "for 1 of the tasks" in ran.out
+    assert shop.runs("admin", "costs", "--json").json[0]["kie_credits"] == 0
+
+
+def test_what_is_sold_at_a_loss_is_told_loudly(shop: Operator) -> None:
+    """Without a rate it is looked for at the cautious one: 60 credits are 33 roubles of 110."""
+    _, job_id, _ = sell(shop, 5_000_000, 60_000_000, 5_000_000)
+
+    cautious = shop.runs("admin", "costs")
+    rated = shop.runs("admin", "costs", "--rub-per-usd", "90")
+
+    assert (cautious.code, rated.code) == (0, 0)
+    assert re.search(rf"^✗ +{MODEL}", cautious.out, re.MULTILINE)
+    assert (
+        f"✗ {MODEL} is sold at a loss: for job {job_id} KIE took 60 credits, which are"
+        " 33\xa0₽ at a cautious rate, and the person paid 30\xa0₽."
+    ) in cautious.out
+    assert "sold at a loss" not in rated.out
+
+
+def test_what_is_dearer_than_the_catalog_says_is_told(shop: Operator) -> None:
+    """The price still covers it; whoever prices by credits would price it too low."""
+    (job_id,) = sell(shop, 7_000_000)
+
+    ran = shop.runs("admin", "costs")
+
+    assert re.search(rf"^! +{MODEL}", ran.out, re.MULTILINE)
+    assert (
+        f"! {MODEL} is dearer than the catalog says: for job {job_id} KIE took 7 credits, and"
+        " 5 were expected."
+    ) in ran.out
+    assert "kiebot models price" in ran.out
+
+
+def test_costs_of_a_while(shop: Operator) -> None:
+    sell(shop, 5_000_000)
+
+    of_a_day = shop.runs("admin", "costs", "--json", "--since", "1")
+    of_a_year = shop.runs("admin", "costs", "--json", "--since", "2026-01-01")
+    later = shop.runs("admin", "costs", "--since", "2999-01-01")
+
+    assert len(of_a_day.json) == len(of_a_year.json) == 1
+    assert later.out == "no job was confirmed since 2999-01-01 00:00 UTC\n"
+
+
+def test_what_left_the_catalog_stays_in_the_books(shop: Operator) -> None:
+    """At the owner's own rate, which stands in their catalog."""
+    sell(shop, 60_000_000)
+    catalog = json.loads(CATALOG.read_text(encoding="utf-8"))
+    catalog["models"] = [model for model in catalog["models"] if model["id"] != MODEL]
+    catalog["rub_per_usd"] = "100"
+    file = shop.work / "mine.json"
+    file.write_text(json.dumps(catalog))
+
+    (line,) = shop.runs("admin", "costs", "--json", CATALOG_PATH=str(file)).json
+
+    assert (line["model_id"], line["kie_cost_kop"], line["margin_kop"]) == (MODEL, 3000, 0)
+    assert "✗" not in shop.runs("admin", "costs", CATALOG_PATH=str(file)).out
+
+
 # --- audit
 
 
@@ -826,3 +1099,46 @@ def test_a_doctor_tells_every_wrong_setting(operator: Operator) -> None:
 
     assert (ran.code, len(ran.out.splitlines())) == (1, 2)
     assert all(line.startswith("✗ settings") for line in ran.out.splitlines())
+
+
+@pytest.fixture
+def kie(tmp_path: Path) -> Iterator[str]:
+    """The address of a `kiebot stub-kie` in a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "kiebot", "stub-kie", "--port", "0"],
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        cwd=tmp_path,
+        env={"PATH": os.defpath, "HOME": str(tmp_path)},
+    ) as server:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+        server.kill()
+
+
+@pytest.mark.parametrize(
+    ("left", "code", "line"),
+    [
+        ("1000000", 0, r"✓ kie\.ai +answers, 1000000 credits left"),
+        ("12.5", 0, r"! kie\.ai +answers, 12\.5 credits left, \d+ would be enough: top up .*"),
+        ("0", 1, r"✗ kie\.ai +answers, no credits left: every job fails .*"),
+    ],
+)
+def test_a_doctor_warns_of_few_credits(
+    operator: Operator, kie: str, left: str, code: int, line: str
+) -> None:
+    """What is low works still: it is no failure, and it is not hidden either."""
+    body = json.dumps({"credits": float(left)}).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{kie}/stub/balance", data=body)).close()
+    live = {"KIE_API_URL": kie, "KIE_API_TOKEN": "key-0123456789"}
+
+    ran = operator.runs("doctor", "--live", **live)
+
+    assert ran.code == code
+    assert re.search(rf"^{line}$", ran.out, re.MULTILINE), ran.out
+    (check,) = (
+        one
+        for one in operator.runs("doctor", "--live", "--json", **live).json["checks"]
+        if one["name"] == "kie.ai"
+    )
+    assert (check["ok"], check["warns"]) == (code == 0, line.startswith("!"))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from kiebot.adapters.catalog import load_catalog
 from kiebot.adapters.kie.stub import StubKieClient
+from kiebot.adapters.media.stub import StubMedia
 from kiebot.adapters.storage.memory import MemoryStorage
 from kiebot.app import Kiebot
 from kiebot.conversation import Conversation
@@ -64,6 +65,7 @@ class Town:
             StubKieClient(self.clock),
             catalog,
             terms,
+            media=StubMedia(),
             clock=self.clock,
             new_id=lambda: f"id{next(ids):04}",
         )

@@ -125,6 +125,9 @@ class Painter:
         assert task_id == f"painting-of-{request.params['prompt']}"
         return TaskSucceeded(Result(urls=(PICTURE,)))
 
+    async def is_task_of(self, request: TaskRequest, task_id: TaskId) -> bool:
+        return task_id == f"painting-of-{request.params['prompt']}"
+
     async def upload(self, file: kiebot.InputFile) -> str:
         raise NotImplementedError(file.name)
 

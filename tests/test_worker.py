@@ -23,7 +23,8 @@ from kiebot.core.errors import (
 from kiebot.core.events import JobFailed, JobSucceeded, OperatorAlert
 from kiebot.core.jobs import JobStatus
 from kiebot.core.media import Attachment
-from kiebot.core.tasks import FailReason, TaskPending
+from kiebot.core.money import Money
+from kiebot.core.tasks import FailReason, TaskId, TaskPending, TaskRequest
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
 from kiebot.ports.kie import InputFile
@@ -350,3 +351,101 @@ async def test_a_model_that_left_the_catalog_gives_the_money_back(shop: Shop) ->
 
     assert (await shop.job(job_id)).status is JobStatus.FAILED
     assert [type(event) for event in other.reader.told] == [JobFailed]
+
+
+# Lanes
+
+
+@asynccontextmanager
+async def at_work(shop: Shop) -> AsyncIterator[None]:
+    """The worker runs meanwhile."""
+    running = asyncio.create_task(shop.worker.run())
+    try:
+        async with asyncio.timeout(30):
+            yield
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def ends(shop: Shop, job_id: JobId) -> JobStatus:
+    """Let time pass until the job has ended; how."""
+    async for job in shop.kiebot.follow(BUYER, job_id, every_s=0.02):
+        shop.clock.advance(4)
+        last = job.status
+    return last
+
+
+MANY = evolve(TERMS, user_jobs_max=1000)
+
+
+async def test_jobs_that_wait_to_be_submitted_hold_up_none_that_runs(shop: Shop) -> None:
+    """Forty wait for a turn at KIE that does not come."""
+    crowded = Shop(
+        storage=shop.storage,
+        kie=shop.kie,
+        clock=shop.clock,
+        terms=evolve(MANY, creates_per_10s=1),
+        prefix="c",
+    )
+    await crowded.kiebot.grant(BUYER, Money.rub("2000"), by="tests", why="a test")
+    running = await confirmed(crowded)
+    await crowded.worker.step()
+    at = shop.clock.advance(11)
+    async with crowded.storage.begin() as uow:
+        assert await uow.limits.take("creates", 1, at, at + timedelta(days=1)) is not None
+    waiting = [await confirmed(crowded) for _ in range(40)]
+
+    async with at_work(crowded):
+        assert await ends(crowded, running) is JobStatus.SUCCEEDED
+
+    jobs = [await crowded.job(job_id) for job_id in waiting]
+    assert {(job.status, job.submissions) for job in jobs} == {(JobStatus.QUEUED, 0)}
+    assert [job_id for job_id, _ in kie(shop).created] == [running]
+
+
+class Moody(StubKieClient):
+    """A KIE that some jobs make stumble, whenever they come."""
+
+    bad: frozenset[JobId] = frozenset()
+
+    async def create_task(self, request: TaskRequest) -> TaskId:
+        if request.job_id in self.bad:
+            raise RuntimeError("a bug")
+        return await super().create_task(request)
+
+
+async def test_jobs_that_rest_hold_up_none_behind_them(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Forty that fail unexpectedly are due first, for ever; there is work behind them."""
+    moody = Moody(shop.clock)
+    crowded = Shop(storage=shop.storage, kie=moody, clock=shop.clock, terms=MANY, prefix="c")
+    await crowded.kiebot.grant(BUYER, Money.rub("2000"), by="tests", why="a test")
+    moody.bad = frozenset([await confirmed(crowded) for _ in range(40)])
+    shop.clock.advance(1)
+    good = [await confirmed(crowded) for _ in range(3)]
+
+    async with at_work(crowded):
+        assert {await ends(crowded, job_id) for job_id in good} == {JobStatus.SUCCEEDED}
+
+    assert "job step failed" in caplog.text
+    assert {(await crowded.job(job_id)).status for job_id in moody.bad} == {JobStatus.QUEUED}
+
+
+async def test_what_has_ended_is_worked_on_while_a_task_of_it_runs(shop: Shop) -> None:
+    kie(shop).script(Fault("task_status", TaskPending()))
+    job_id = await confirmed(shop, "stall")
+    await shop.worker.step()
+    shop.clock.advance(TERMS.job_timeout.total_seconds())
+    await shop.worker.step()
+    failed = await shop.job(job_id)
+    assert (failed.status, failed.next_check_at) == (
+        JobStatus.FAILED,
+        shop.clock() + TERMS.pace.follow_pause(),
+    )
+
+    shop.clock.advance(TERMS.pace.follow_pause().total_seconds())
+    await shop.worker.step()
+
+    assert (await shop.job(job_id)).next_check_at == shop.clock() + TERMS.pace.follow_pause()

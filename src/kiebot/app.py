@@ -7,20 +7,35 @@ Only this module and the engine open transactions, and none is open while the ne
 
 import asyncio
 import contextlib
+import logging
 import statistics
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeAlias, TypeVar
 
-from kiebot.core import audit, billing, drafts, holds, jobs, params, pricing, topups
+from kiebot.core import (
+    audit,
+    billing,
+    drafts,
+    files,
+    holds,
+    jobs,
+    margins,
+    params,
+    pricing,
+    stock,
+    topups,
+)
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.catalog import Catalog, Model
 from kiebot.core.drafts import Drafted
 from kiebot.core.errors import (
     DuplicateRefError,
     InsufficientFundsError,
+    InvalidAnswerError,
+    KieError,
     MediaError,
     NotAllowedError,
     NotFoundError,
@@ -31,23 +46,31 @@ from kiebot.core.errors import (
     TopUpClosedError,
     TopUpCorrectedError,
 )
-from kiebot.core.events import Untold
+from kiebot.core.events import LowCredits, Untold
 from kiebot.core.expect import Amount, Expect, Reason, Receipt
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
 from kiebot.core.media import Attachment
 from kiebot.core.money import Money
 from kiebot.core.params import JsonValue
-from kiebot.core.pricing import Quote
-from kiebot.core.tasks import TaskRequest, TaskStatus
+from kiebot.core.pricing import NO_MEASURES, Quote
+from kiebot.core.tasks import TaskId, TaskRequest, TaskStatus
 from kiebot.core.terms import Terms
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet
-from kiebot.engine import Engine, OpenFile
+from kiebot.engine import Engine
+from kiebot.inputs import Inputs
+from kiebot.limits import Account
 from kiebot.ports.kie import InputFile, KieClient
-from kiebot.ports.storage import Lead, Storage, UnitOfWork
+from kiebot.ports.media import Media, OpenFile
+from kiebot.ports.storage import Lane, Lead, Storage, UnitOfWork
 from kiebot.ports.system import Clock, NewId
+
+log = logging.getLogger(__name__)
+
+LOW_CREDITS_PAUSE = timedelta(days=1)
+"""Administrators are told once in this time that KIE's credits run low."""
 
 OpenedFile: TypeAlias = AbstractAsyncContextManager[InputFile]
 """A file to be read."""
@@ -84,6 +107,7 @@ class Kiebot:
         catalog: Catalog,
         terms: Terms,
         *,
+        media: Media,
         clock: Clock,
         new_id: NewId,
     ) -> None:
@@ -92,7 +116,11 @@ class Kiebot:
         self.pulse = Pulse()
         self._storage = storage
         self._kie = kie
-        self._engine = Engine(storage, kie, catalog, terms, clock=clock)
+        self._inputs = Inputs(media)
+        self._account = Account.of(storage, clock, terms)
+        self._engine = Engine(
+            storage, kie, catalog, terms, clock=clock, account=self._account, media=media
+        )
         self._clock = clock
         self._new_id = new_id
 
@@ -196,9 +224,19 @@ class Kiebot:
 
     # From a model to an offer
 
-    def quote(self, model_id: str, answers: Mapping[str, JsonValue]) -> Quote:
+    def open_with(self, open_file: OpenFile) -> None:
+        """How what people attach is read; until then only files at addresses are looked into."""
+        self._inputs.open_with(open_file)
+
+    def quote(
+        self,
+        model_id: str,
+        answers: Mapping[str, JsonValue],
+        measures: Mapping[str, Decimal] = NO_MEASURES,
+    ) -> Quote:
         """
-        What these answers cost, once the model's defaults are filled in.
+        What these answers cost, once the model's defaults are filled in; `measures` are the
+        seconds of the files among them.
 
         Raises:
             InvalidAnswerError: An answer is missing or wrong.
@@ -206,20 +244,41 @@ class Kiebot:
         """
         model = self.model(model_id)
         complete = params.verify(model, {**params.defaults(model), **answers})
-        return pricing.quote(model, complete, self.terms.price_multiplier)
+        return pricing.quote(model, complete, self.terms.price_multiplier, measures)
 
     async def draft(
-        self, user_id: UserId, model_id: str, answers: Mapping[str, JsonValue] | None = None
+        self,
+        user_id: UserId,
+        model_id: str,
+        answers: Mapping[str, JsonValue] | None = None,
+        measures: Mapping[str, Decimal] = NO_MEASURES,
     ) -> Drafted:
-        """A new draft: a model, its defaults, and what is answered already."""
-        model = self.model(model_id)
+        """
+        A new draft: a model, its defaults, and what is answered already, with the seconds of the
+        files among it as far as they are known. Files are looked into as by `answer`.
+
+        Raises:
+            InvalidAnswerError: A file cannot be read, or is no answer to its question.
+        """
+        model, given = self.model(model_id), answers or {}
+        measures = await self._inputs.measures(model, given, measures)
+        return await self._begin(user_id, model, given, measures)
+
+    async def _begin(
+        self,
+        user_id: UserId,
+        model: Model,
+        answers: Mapping[str, JsonValue],
+        measures: Mapping[str, Decimal],
+    ) -> Drafted:
         drafted = drafts.begin(
             self._job_id(),
             user_id,
             model,
-            answers or {},
+            answers,
             self.terms.price_multiplier,
             self._clock(),
+            measures,
         )
         async with self._storage.begin() as uow:
             await uow.users.get(user_id)
@@ -232,17 +291,41 @@ class Kiebot:
         """
         Answer a question with a text or a file; a file joins the list where several are asked.
 
+        A file is looked into first, and for that read where that is needed: its kind, its size,
+        and how long it lasts where that matters. Nothing is locked meanwhile.
+
         Raises:
-            InvalidAnswerError: Not an answer to this question.
+            InvalidAnswerError: Not an answer to this question, or a file that cannot be read.
             RefusedByStatusError: It is no draft any more.
         """
+        found = await self._look(user_id, job_id, name, given)
+        measures = {file.reference: file.seconds for file in found if file.seconds is not None}
+
+        def changed(model: Model, before: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+            for one in found or (given,):
+                before = {**before, name: params.read(model, before, name, one)}
+            return before
+
         return await self._answer(
-            user_id,
-            job_id,
-            name,
-            lambda model, before: {**before, name: params.read(model, before, name, given)},
-            collecting=True,
+            user_id, job_id, name, changed, collecting=True, measures=measures
         )
+
+    async def _look(
+        self, user_id: UserId, job_id: JobId, name: str, given: str | Attachment
+    ) -> Sequence[Attachment]:
+        """The files that an answer names, looked into; none where it is no file that is asked."""
+        job = await self.job(user_id, job_id)
+        if job.status is not JobStatus.DRAFT:
+            return ()
+        model = self.model(job.model_id)
+        if files.file_param(model, name) is None:
+            return ()
+        # What is wrong at first sight is said before anything is read.
+        params.read(model, job.params, name, given)
+        if isinstance(given, Attachment):
+            return (await self._inputs.look(model, name, given),)
+        named = [Attachment(reference=address) for address in given.split()]
+        return await self._inputs.look_all(model, name, named)
 
     async def choose(self, user_id: UserId, job_id: JobId, name: str, number: int) -> Drafted:
         """Answer a question by the number of one of its options."""
@@ -285,7 +368,15 @@ class Kiebot:
         model = self.model(job.model_id)
         known = {param.name for param in model.params}
         answers = {name: value for name, value in job.params.items() if name in known}
-        return await self.draft(user_id, job.model_id, answers)
+        trusted = {one for name in answers for one in files.references(answers, name)}
+        while True:
+            try:
+                measures = await self._inputs.measures(model, answers, job.measures, trusted)
+            except InvalidAnswerError as error:
+                # A file of it is no longer what it was, so it is asked for again.
+                answers.pop(error.param)
+                continue
+            return await self._begin(user_id, model, answers, measures)
 
     async def confirm(self, user_id: UserId, job_id: JobId) -> Job:
         """
@@ -314,7 +405,9 @@ class Kiebot:
                     job,
                     wallet,
                     at,
-                    price_now=drafts.price_now(model, job.params, self.terms.price_multiplier),
+                    price_now=drafts.price_now(
+                        model, job.params, self.terms.price_multiplier, job.measures
+                    ),
                     open_jobs=len(await uow.jobs.open_of(user_id)),
                     jobs_max=self.terms.user_jobs_max,
                 )
@@ -331,10 +424,20 @@ class Kiebot:
                 return change.jobs[0].job
         raise refusal
 
-    async def order(self, user_id: UserId, model_id: str, answers: Mapping[str, JsonValue]) -> Job:
+    async def order(
+        self,
+        user_id: UserId,
+        model_id: str,
+        answers: Mapping[str, JsonValue],
+        measures: Mapping[str, Decimal] = NO_MEASURES,
+    ) -> Job:
         """For programs: draft and confirm at once; every answer must be given."""
-        self.quote(model_id, answers)
-        drafted = await self.draft(user_id, model_id, answers)
+        model = self.model(model_id)
+        # Before any file is read.
+        params.verify(model, {**params.defaults(model), **answers})
+        measures = await self._inputs.measures(model, answers, measures)
+        self.quote(model_id, answers, measures)
+        drafted = await self._begin(user_id, model, answers, measures)
         return await self.confirm(user_id, drafted.job.id)
 
     async def cancel(self, user_id: UserId, job_id: JobId) -> Job:
@@ -373,10 +476,10 @@ class Kiebot:
 
     # Work on jobs
 
-    async def due(self, limit: int, *, local: bool) -> Sequence[Job]:
-        """Jobs to be submitted or checked now."""
+    async def due(self, limit: int, lane: Lane, *, local: bool) -> Sequence[Job]:
+        """Jobs of a lane to be worked on now."""
         async with self._storage.read() as uow:
-            return await uow.jobs.due(self._clock(), limit, local=local)
+            return await uow.jobs.due(self._clock(), limit, lane, local=local)
 
     async def next_due_in(self, *, local: bool) -> float | None:
         """Seconds until the next job is due, None where none is open."""
@@ -406,6 +509,22 @@ class Kiebot:
             self.pulse.beat()
         return moved
 
+    async def called_back(self, job_id: JobId, task_id: TaskId) -> bool:
+        """
+        KIE says that this task of this job may be done: look at it now. Whoever calls has made
+        sure that it was KIE who said so.
+
+        False where it is no task of this job's.
+
+        Raises:
+            NotFoundError: There is no such job.
+            KieUnavailableError, KieOperatorError: KIE could not be asked whose task it is.
+        """
+        is_ours = await self._engine.adopt(job_id, task_id)
+        if is_ours:
+            self.pulse.beat()
+        return is_ours
+
     async def cancel_stale_drafts(self, lead: Lead | None, limit: int = 100) -> int:
         """Cancel drafts that nobody touched for long; how many."""
         at = self._clock()
@@ -417,6 +536,39 @@ class Kiebot:
                 if job.status is JobStatus.DRAFT and job.updated_at == draft.updated_at:
                     await uow.record(Change(jobs=(JobStep(jobs.cancel(job, at), job.status),)))
         return len(stale)
+
+    async def check_credits(self, lead: Lead | None) -> None:
+        """
+        Tell administrators that KIE's credits run low: once in a day, whoever asks how often.
+
+        KIE is not asked where nobody would be told, and its silence is no news: the jobs say it.
+
+        Raises:
+            LeadLostError: Another process leads; nothing was stored.
+        """
+        if not self.terms.watches_credits or not self.terms.admins:
+            return
+        at = self._clock()
+        async with self._storage.read() as uow:
+            if await _was_told_of_credits(uow, at):
+                return
+        try:
+            left = await self._kie.credits()
+        except KieError as error:
+            log.debug("no answer about the credits: %s", error)
+            return
+        enough = stock.enough(self.catalog)
+        if stock.judge(left, enough) == "enough":
+            return
+        events = tuple(
+            LowCredits(user_id=admin, credits=left, enough=enough)
+            for admin in sorted(self.terms.admins)
+        )
+        async with self._storage.begin(lead) as uow:
+            if await _was_told_of_credits(uow, at):
+                return
+            await uow.record(Change(events=events))
+        self.pulse.beat()
 
     # Telling
 
@@ -655,7 +807,8 @@ class Kiebot:
             raise NotFoundError("task of job", job.id)
         model = self.catalog.model(job.model_id)
         request = TaskRequest(job_id=job.id, model=model, params=job.params)
-        return await self._kie.task_status(request, job.kie_task_id)
+        async with self._account.asking():
+            return await self._kie.task_status(request, job.kie_task_id)
 
     async def audit(self, progress: Callable[[], None] = lambda: None) -> audit.Audit:
         """Recompute everything from the ledger; `progress` is called for each thing looked at."""
@@ -675,6 +828,18 @@ class Kiebot:
                 progress()
         return audit.Audit(problems=tuple(problems), wallets=wallets, entries=entries, jobs=count)
 
+    async def costs(
+        self, since: datetime | None = None, rub_per_usd: Decimal | None = None
+    ) -> margins.Report:
+        """
+        What was sold of each model in jobs confirmed since then, what KIE took for it at this rate
+        (else the catalog's), and where a price no longer fits.
+        """
+        async with self._storage.read() as uow:
+            sums = await uow.jobs.costs(since)
+            billed = await uow.jobs.billed(since, margins.ALIKE, margins.WORST)
+        return margins.report(sums, billed, self.catalog, self.terms.price_multiplier, rub_per_usd)
+
     async def credits(self) -> Decimal:
         """What the operator has left at KIE, in its credits (KieError)."""
         return await self._kie.credits()
@@ -693,6 +858,7 @@ class Kiebot:
         changed: Callable[[Model, Mapping[str, JsonValue]], Mapping[str, JsonValue]],
         *,
         collecting: bool = False,
+        measures: Mapping[str, Decimal] = NO_MEASURES,
     ) -> Drafted:
         async with self._storage.begin() as uow:
             job = _own("job", job_id, user_id, await uow.jobs.get(job_id))
@@ -710,6 +876,7 @@ class Kiebot:
                 self._clock(),
                 new_id=self._job_id(),
                 collecting=param if is_open else None,
+                measures=measures,
             )
             await uow.record(_drafted(user_id, drafted))
         return drafted
@@ -765,6 +932,11 @@ def _undecided(topup: TopUp) -> TopUp:
     if topup.status is not TopUpStatus.MANUAL_REVIEW:
         raise RefusedByStatusError("top-up", topup.id, topup.status)
     return topup
+
+
+async def _was_told_of_credits(uow: UnitOfWork, at: datetime) -> bool:
+    last = await uow.outbox.last_alert(LowCredits.cause)
+    return last is not None and at - last < LOW_CREDITS_PAUSE
 
 
 async def _without(uow: UnitOfWork, user_id: UserId, topup_id: TopUpId) -> Expecting | None:

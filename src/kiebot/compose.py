@@ -11,16 +11,18 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import urlsplit
 
-from attrs import fields_dict, frozen
+from attrs import evolve, fields_dict, frozen
 
 from kiebot.app import Kiebot as Kiebot  # for the commands, which know no other room
 from kiebot.config import DatabaseKind, DatabaseUrl, LogLevel, Settings, default_database
 from kiebot.conversation import Conversation
+from kiebot.core.callbacks import Callbacks
 from kiebot.core.catalog import Catalog
 from kiebot.core.errors import (
     ConfigError,
@@ -35,12 +37,14 @@ from kiebot.core.terms import PaymentDetails, Terms
 from kiebot.core.users import UserId
 from kiebot.ports.frontend import Frontend
 from kiebot.ports.kie import InputFile, KieClient
+from kiebot.ports.media import Media
 from kiebot.ports.storage import Storage
 from kiebot.ports.system import Clock, NewId
 from kiebot.worker import Worker
 
 if TYPE_CHECKING:
     from kiebot.adapters.frontend.terminal import TerminalFrontend
+    from kiebot.adapters.kie.stub_server import StubServer
 
 MakeFrontend: TypeAlias = Callable[[Conversation], Frontend]
 """How a frontend is made: with the conversation it is the ears and mouth of."""
@@ -108,9 +112,11 @@ async def compose(
     audience: UserId | None = None,
     storage: Storage | None = None,
     kie: KieClient | None = None,
+    media: Media | None = None,
     catalog: Catalog | None = None,
     clock: Clock = utc_now,
     new_id: NewId = new_id,
+    callbacks: bool = False,
     demo_grant: Money | None = None,
     tz: tzinfo = UTC,
 ) -> AsyncIterator[Runtime]:
@@ -119,8 +125,9 @@ async def compose(
 
     The database is made or migrated, and is demo (TEST_MODE) or live from then on. `audience` is
     the one person of a frontend that has only one; without it everybody is worked for whose id is
-    not negative. `demo_grant` is given to each new person of a demo database. `tz` is the zone in
-    which people read moments.
+    not negative. `callbacks`: this process, or another on the same database, serves the callbacks
+    that the settings allow for. `demo_grant` is given to each new person of a demo database. `tz`
+    is the zone in which people read moments.
 
     Raises:
         ConfigError: A setting is missing.
@@ -133,25 +140,33 @@ async def compose(
         if storage is None:
             if kie is None and not is_there(settings.database):
                 # Before a file is made that nothing will be sold from.
-                kie_client(settings)
+                check_kie(settings)
             storage = await _open(settings.database, settings, clock)
             stack.push_async_callback(storage.close)
         role: DatabaseRole = "demo" if settings.test_mode else "live"
         if kie is None and await role_of(storage) in {None, role}:
             # Before it is migrated and claimed for settings that could not sell.
-            kie_client(settings)
+            check_kie(settings)
         await storage.migrate()
         await storage.claim([("kind", role)])
+        if media is None:
+            media = await stack.enter_async_context(reading(settings))
+        is_stub = kie is None and settings.test_mode
+        if kie is None:
+            kie = await stack.enter_async_context(generating(settings, media, clock))
         shop = Kiebot(
             storage,
-            kie_client(settings, clock) if kie is None else kie,
+            kie,
             offers,
-            terms(settings, demo_grant=demo_grant, is_stub=kie is None),
+            terms(settings, demo_grant=demo_grant, is_stub=is_stub, callbacks=callbacks),
+            media=media,
             clock=clock,
             new_id=new_id,
         )
         conversation = Conversation(shop, tz=tz, clock=clock)
         met_at = None if frontend is None else frontend(conversation)
+        if met_at is not None:
+            shop.open_with(met_at.open)
         worker = Worker(shop, met_at, conversation.news, audience=audience)
         yield Runtime(
             kiebot=shop,
@@ -224,15 +239,32 @@ async def operate(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterato
     """
     async with open_storage(settings, clock=clock) as storage:
         await check_schema(storage)
-        is_demo = await role_of(storage) != "live"
-        yield Kiebot(
-            storage,
-            _stub(clock) if is_demo else NoKie(),
-            load_catalog(settings.catalog_path),
-            terms(settings, is_stub=is_demo),
-            clock=clock,
-            new_id=new_id,
-        )
+        # What the database is decides: who decides about top-ups names it, and not --live.
+        settings = evolve(settings, test_mode=await role_of(storage) != "live")
+        async with reading(settings) as media, _generating_if_it_can(settings, media, clock) as kie:
+            yield Kiebot(
+                storage,
+                kie,
+                load_catalog(settings.catalog_path),
+                terms(settings),
+                media=media,
+                clock=clock,
+                new_id=new_id,
+            )
+
+
+@asynccontextmanager
+async def _generating_if_it_can(
+    settings: Settings, media: Media, clock: Clock
+) -> AsyncIterator[KieClient]:
+    """Top-ups are decided and wallets looked at without a key of kie.ai, too."""
+    try:
+        check_kie(settings)
+    except ConfigError as error:
+        yield SilentKie(str(error))
+        return
+    async with generating(settings, media, clock) as kie:
+        yield kie
 
 
 async def check_schema(storage: Storage) -> None:
@@ -255,26 +287,30 @@ async def role_of(storage: Storage) -> DatabaseRole | None:
             return None
 
 
-class NoKie:
-    """The KieClient of a release that cannot ask kie.ai: every call says so."""
+class SilentKie:
+    """The KieClient of who has no key of kie.ai: every call says so."""
 
-    _WHY = "this version of kiebot does not speak with kie.ai yet"
+    def __init__(self, why: str) -> None:
+        self._why = why
 
     async def create_task(self, request: TaskRequest) -> TaskId:  # noqa: ARG002 - the port's
-        raise KieUnavailableError(self._WHY)
+        raise KieUnavailableError(self._why)
 
     async def task_status(self, request: TaskRequest, task_id: TaskId) -> TaskStatus:  # noqa: ARG002
-        raise KieUnavailableError(self._WHY)
+        raise KieUnavailableError(self._why)
+
+    async def is_task_of(self, request: TaskRequest, task_id: TaskId) -> bool:  # noqa: ARG002
+        raise KieUnavailableError(self._why)
 
     async def upload(self, file: InputFile) -> str:  # noqa: ARG002
-        raise KieUnavailableError(self._WHY)
+        raise KieUnavailableError(self._why)
 
     async def credits(self) -> Decimal:
-        raise KieUnavailableError(self._WHY)
+        raise KieUnavailableError(self._why)
 
     @asynccontextmanager
     async def open_result(self, url: str) -> AsyncIterator[InputFile]:
-        raise MediaError(url, self._WHY)
+        raise MediaError(url, self._why)
         yield  # a generator, as a context manager needs
 
 
@@ -283,21 +319,96 @@ def is_there(url: DatabaseUrl) -> bool:
     return url.kind is not DatabaseKind.SQLITE or url.path.exists()
 
 
-def kie_client(settings: Settings, clock: Clock = utc_now) -> KieClient:
+def check_kie(settings: Settings) -> None:
+    """ConfigError where nobody could generate by these settings."""
+    if not settings.test_mode:
+        settings.for_live()
+
+
+@asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Media]:
+    """What reads and measures files, by the settings: the stub reads no address."""
+    if settings.test_mode:
+        from kiebot.adapters.media.stub import StubMedia
+
+        yield StubMedia()
+        return
+    from kiebot.adapters.media.live import LiveMedia
+
+    hosts = (settings.kie_api_url, settings.kie_upload_url)
+    media = LiveMedia(allowed={_host_and_port(url) for url in hosts})
+    try:
+        yield media
+    finally:
+        await media.close()
+
+
+@asynccontextmanager
+async def generating(
+    settings: Settings, media: Media, clock: Clock = utc_now
+) -> AsyncIterator[KieClient]:
     """
-    Who generates, by the settings.
+    Who generates, by the settings: kie.ai, whose results `media` reads, or the stub.
 
     Raises:
         ConfigError: Nobody could.
     """
+    check_kie(settings)
     if settings.test_mode:
-        return _stub(clock)
-    settings.for_live()
-    problem = (
-        "TEST_MODE: not set, and this version of kiebot sells only with the stub in place of"
-        " kie.ai: set TEST_MODE=1, or leave out --live"
+        from kiebot.adapters.kie.stub import StubKieClient
+
+        yield StubKieClient(clock)
+        return
+    from kiebot.adapters.kie.live import LiveKieClient
+
+    assert settings.kie_api_token is not None
+    kie = LiveKieClient(
+        api_url=settings.kie_api_url,
+        upload_url=settings.kie_upload_url,
+        token=settings.kie_api_token,
+        timeout_s=settings.kie_timeout,
+        fetch=media.fetch,
     )
-    raise ConfigError([problem])
+    try:
+        yield kie
+    finally:
+        await kie.close()
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def stub_server(
+    *,
+    port: int,
+    key: str | None,
+    strict: bool,
+    delay_s: float,
+    callback_secret: str | None,
+    limits: bool,
+    say: Callable[[str], None],
+) -> "StubServer":
+    """
+    A server that answers as kie.ai does; the caller starts and closes it.
+
+    `say` hears a line about every request and every callback.
+    """
+    from kiebot.adapters.kie.stub_limits import Limits
+    from kiebot.adapters.kie.stub_server import StubServer
+    from kiebot.adapters.kie.stub_tasks import Timeline
+
+    return StubServer(
+        utc_now,
+        port=port,
+        key=key,
+        strict=strict,
+        timeline=Timeline.of(delay_s),
+        callback_secret=callback_secret,
+        limits=Limits() if limits else Limits(creates_in_10s=None, queries_in_1s=None),
+        say=say,
+    )
 
 
 # --- From settings to values
@@ -310,8 +421,52 @@ def load_catalog(path: Path | None) -> Catalog:
     return catalog.load_catalog(path)
 
 
-def terms(settings: Settings, *, demo_grant: Money | None = None, is_stub: bool = False) -> Terms:
-    """The conditions that the settings say. The stub is looked at sooner than kie.ai would be."""
+def price_catalog(
+    rub_per_usd: Decimal, on: date, base: Path | None = None
+) -> tuple[Catalog, Catalog, str]:
+    """
+    A catalog, the same priced from KIE's credits at this rate, and the second as its file has it
+    (CatalogError).
+    """
+    from kiebot.adapters import catalog
+    from kiebot.core import costs
+
+    old = catalog.load_catalog(base)
+    tables = {m.id: costs.priced(m, rub_per_usd, on.isoformat()) for m in old.models}
+    text = catalog.priced_text(tables, rub_per_usd, base)
+    return old, catalog.read_catalog(text), text
+
+
+def save_catalog(path: Path, text: str) -> None:
+    """Write the file of a catalog, whole or not at all (CatalogError)."""
+    from kiebot.adapters import catalog
+
+    catalog.save(path, text)
+
+
+def read_rate(text: str) -> Decimal:
+    """Roubles per US dollar; ValueError says what would be right."""
+    from kiebot.adapters import catalog
+
+    rate = catalog.parse_rate(text)
+    if rate is None:
+        bounds = f"from {catalog.LOWEST_RATE} to {catalog.HIGHEST_RATE}"
+        raise ValueError(f"roubles per US dollar such as 92.5, {bounds}")
+    return rate
+
+
+def terms(
+    settings: Settings,
+    *,
+    demo_grant: Money | None = None,
+    is_stub: bool | None = None,
+    callbacks: bool = False,
+) -> Terms:
+    """
+    The conditions that the settings say. The stub is looked at sooner than kie.ai would be, and
+    has no limits. `callbacks`: somebody serves them.
+    """
+    is_stub = settings.test_mode if is_stub is None else is_stub
     interval_s = settings.kie_poll_interval
     if is_stub and interval_s == fields_dict(Settings)["kie_poll_interval"].default:
         interval_s = STUB_POLL_S
@@ -335,7 +490,17 @@ def terms(settings: Settings, *, demo_grant: Money | None = None, is_stub: bool 
         admins=frozenset(UserId(admin) for admin in settings.admin_ids),
         demo_grant=demo_grant if settings.test_mode else None,
         pace=Pace(interval_s=interval_s),
+        callbacks=_callbacks(settings) if callbacks else None,
+        creates_per_10s=None if settings.test_mode else settings.kie_tasks_per_10s,
+        queries_per_s=None if settings.test_mode else settings.kie_queries_per_s,
+        watches_credits=not settings.test_mode,
     )
+
+
+def _callbacks(settings: Settings) -> Callbacks | None:
+    if settings.webhook_url is None or settings.kie_callback_secret is None:
+        return None
+    return Callbacks(address=settings.webhook_url.rstrip("/"), secret=settings.kie_callback_secret)
 
 
 def configure_logs(settings: Settings, *, quiet: bool = False, to_file: bool = False) -> None:
@@ -388,9 +553,3 @@ async def _open(url: DatabaseUrl, settings: Settings, clock: Clock) -> Storage:
             from kiebot.adapters.storage.postgres import PostgresStorage
 
             return await PostgresStorage.open(url.dsn, clock=clock, lease_s=settings.lease_seconds)
-
-
-def _stub(clock: Clock) -> KieClient:
-    from kiebot.adapters.kie.stub import StubKieClient
-
-    return StubKieClient(clock)

@@ -453,7 +453,13 @@ class Conversation:
             raise NotFoundError("result", job_id)
         url = job.result.urls[0]
         value: JsonValue = [url] if isinstance(param, FilesParam) else url
-        drafted = await self._kiebot.draft(person.id, model.id, {param.name: value})
+        try:
+            drafted = await self._kiebot.draft(person.id, model.id, {param.name: value})
+        except InvalidAnswerError as error:
+            # Results are kept for some weeks, and not every model takes what another makes.
+            drafted = await self._kiebot.draft(person.id, model.id)
+            note = generation.problem(person.t, model, error)
+            return await self._question(person, drafted.job, param.name, note=note)
         return await self._drafted(person, drafted, is_first=True)
 
     async def _choose(self, person: Person, job_id: str, name: str, number: str) -> Screen:
@@ -612,13 +618,17 @@ class Conversation:
         question = drafts.question(model, job.params)
         if question is not None:
             return await self._question(person, job, question.name)
-        if not job.is_offer and drafts.quote_of(model, job.params, multiplier) is not None:
+        if not job.is_offer:
+            try:
+                pricing.quote(model, job.params, multiplier, job.measures)
+            except PriceMissingError as why:
+                return generation.no_price(t, model, job, why)
             # Nothing is missing any more: a list of files was left open, or a price came.
             job = (await self._kiebot.complete(person.id, job.id)).job
-        if job.is_offer and job.price is not None:
-            available = (await self._kiebot.wallet(person.id)).available
-            return generation.confirmation(t, model, job, job.price, available)
-        return generation.no_price(t, model, job, _sold(model, job.params))
+        if job.price is None:
+            raise RefusedByStatusError("job", job.id, job.status)
+        available = (await self._kiebot.wallet(person.id)).available
+        return generation.confirmation(t, model, job, job.price, available)
 
     async def _offered_instead(self, person: Person, draft_id: str | None) -> Job | None:
         return None if draft_id is None else await self._kiebot.job(person.id, JobId(draft_id))
@@ -847,7 +857,8 @@ class Conversation:
             return Past(job=job, model=None)
         quote = None
         if model.on_sale:
-            quote = drafts.quote_of(model, job.params, self._kiebot.terms.price_multiplier)
+            multiplier = self._kiebot.terms.price_multiplier
+            quote = drafts.quote_of(model, job.params, multiplier, job.measures)
         return Past(job=job, model=model, price=None if quote is None else quote.price)
 
     _ROUTES: ClassVar[Mapping[tuple[str, ...], Route]] = {
@@ -945,14 +956,3 @@ def _is_receipt(file: Attachment) -> bool:
         return False
     is_picture = kind_of(file.mime) is MediaKind.IMAGE
     return file.mime is None or is_picture or file.mime == "application/pdf"
-
-
-def _sold(
-    model: Model, answers: Mapping[str, JsonValue]
-) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Which answers have a price."""
-    try:
-        pricing.kie_price(model, answers)
-    except PriceMissingError as error:
-        return error.sold
-    return ()

@@ -5,60 +5,95 @@ A step has the form short transaction, network, short transaction. It stores not
 is still as it was read, so a step that comes late, or twice, changes nothing.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
-from kiebot.core import billing, drafts, holds, jobs
+from attrs import evolve
+
+from kiebot.core import billing, drafts, files, holds, jobs, pricing
 from kiebot.core.billing import Change, JobStep
 from kiebot.core.catalog import Catalog, Model
 from kiebot.core.errors import (
+    InvalidAnswerError,
     KieNoAnswerError,
     KieOperatorError,
     KieRejectedError,
     KieUnavailableError,
     MediaError,
+    StaleError,
 )
-from kiebot.core.events import OperatorAlert
+from kiebot.core.events import LateSuccess, OperatorAlert
 from kiebot.core.jobs import Job, JobStatus
-from kiebot.core.params import JsonValue
+from kiebot.core.media import Attachment
+from kiebot.core.params import FileParam, FilesParam, JsonValue
 from kiebot.core.tasks import (
+    AGES,
+    FOLLOWED_FOR,
     FailReason,
     Failure,
-    TaskFailed,
+    Outcome,
+    Prospects,
+    Result,
+    Task,
+    TaskId,
     TaskPending,
     TaskRequest,
     TaskStatus,
-    TaskSucceeded,
     deadline,
+    give_up,
+    heard,
+    hope,
+    verdict,
 )
 from kiebot.core.terms import Terms
-from kiebot.ports.kie import InputFile, KieClient
+from kiebot.core.wallet import JobId
+from kiebot.limits import Account
+from kiebot.ports.kie import KieClient
+from kiebot.ports.media import Media, OpenFile
 from kiebot.ports.storage import Lead, Storage
 from kiebot.ports.system import Clock
 
-OpenFile = Callable[[str], AbstractAsyncContextManager[InputFile]]
-"""Reads what a person attached, by its reference."""
+log = logging.getLogger(__name__)
 
 ALERT_PAUSE = timedelta(hours=1)
 """Administrators are told of one cause once in this time."""
+
+LOAD_FOR = timedelta(seconds=5)
+"""How long a count of the running jobs is good enough."""
 
 
 class Engine:
     """Has KIE make what was confirmed, and settles the money by what comes of it."""
 
     def __init__(
-        self, storage: Storage, kie: KieClient, catalog: Catalog, terms: Terms, *, clock: Clock
+        self,
+        storage: Storage,
+        kie: KieClient,
+        catalog: Catalog,
+        terms: Terms,
+        *,
+        clock: Clock,
+        account: Account,
+        media: Media,
     ) -> None:
         self._storage = storage
         self._kie = kie
         self._catalog = catalog
         self._terms = terms
         self._clock = clock
+        self._account = account
+        self._media = media
+        self._load_now = 1.0
+        self._load_until: datetime | None = None
+        self._alerting = asyncio.Lock()
 
     async def advance(self, job: Job, lead: Lead | None, open_file: OpenFile) -> Job:
         """
-        One step of a job: submit what is queued, check what runs. The job as it is then.
+        One step of a job: submit what is queued, ask about what runs, and about what has ended
+        while a task of it still runs. The job as it is then.
 
         Raises:
             LeadLostError: Another process leads; nothing was stored.
@@ -68,8 +103,12 @@ class Engine:
                 return await self._submit(job, lead, open_file)
             case JobStatus.RUNNING:
                 return await self._check(job, lead)
+            case _ if job.next_check_at is not None:
+                return await self._follow(job, lead)
             case _:
                 return job
+
+    # Submitting
 
     async def _submit(self, job: Job, lead: Lead | None, open_file: OpenFile) -> Job:
         """Have KIE take a queued job."""
@@ -79,7 +118,7 @@ class Engine:
         if self._is_late(job, model):
             return await self._fail(job, lead, Failure(reason=FailReason.TIMED_OUT))
         if job.submissions >= self._terms.submissions_max:
-            return await self._fail(job, lead, Failure(reason=FailReason.NO_ANSWER))
+            return await self._lost(job, lead)
         try:
             inputs = await self._upload(model, job, open_file)
         except KieUnavailableError:
@@ -88,35 +127,38 @@ class Engine:
             failure = Failure(reason=FailReason.UNREADABLE_FILE, detail=str(error))
             return await self._fail(job, lead, failure)
         except KieRejectedError as error:
-            return await self._fail(job, lead, _bad_input(error))
+            return await self._rejected(job, lead, error)
         except KieOperatorError as error:
             return await self._refused(job, lead, error)
 
-        counted = await self._count_submission(job, lead)
-        if counted is None:
-            return job
-        job = counted
-        request = TaskRequest(job_id=job.id, model=model, params=inputs)
+        # The turn first: who waits long for it may have lost the lead, which counting finds out.
+        async with self._account.creating():
+            counted = None if self._is_late(job, model) else await self._count(job, lead)
+            if counted is None:
+                return job
+            return await self._create(counted, model, inputs, lead)
+
+    async def _create(
+        self, job: Job, model: Model, inputs: Mapping[str, JsonValue], lead: Lead | None
+    ) -> Job:
         try:
-            task_id = await self._kie.create_task(request)
+            task_id = await self._kie.create_task(self._request(job, model, inputs))
         except KieUnavailableError:
             return await self._move(
                 job, lead, lambda now, at: jobs.take_submission_back(now, self._retry(now), at)
             )
         except KieNoAnswerError as error:
+            log.warning("no answer to createTask: %s", error, extra={"job_id": job.id})
             if job.submissions >= self._terms.submissions_max:
-                failure = Failure(reason=FailReason.NO_ANSWER, detail=str(error))
-                return await self._fail(job, lead, failure)
+                return await self._lost(job, lead, str(error))
             return await self._move(job, lead, lambda now, at: jobs.wait(now, self._retry(now), at))
         except KieRejectedError as error:
-            return await self._fail(job, lead, _bad_input(error))
+            return await self._rejected(job, lead, error)
         except KieOperatorError as error:
             return await self._refused(job, lead, error)
-        return await self._move(
-            job, lead, lambda now, at: jobs.start(now, task_id, self._next_look(now), at)
-        )
+        return await self._took(job.id, task_id, lead)
 
-    async def _count_submission(self, job: Job, lead: Lead | None) -> Job | None:
+    async def _count(self, job: Job, lead: Lead | None) -> Job | None:
         """
         The job with one more submission counted, or None where somebody else was quicker.
 
@@ -132,43 +174,199 @@ class Engine:
             await uow.record(Change(jobs=(JobStep(counted, now.status),)))
         return counted
 
+    async def _took(
+        self, job_id: JobId, task_id: TaskId, lead: Lead | None, *, by_callback: bool = False
+    ) -> Job:
+        """
+        KIE took a task of this job: it is kept, whatever became of the job meanwhile.
+
+        A callback may have been quicker with this task, or with one of a lost answer. One that is
+        named by a callback is kept only while an answer is missing, and is looked at now.
+        """
+        async with self._storage.begin(lead) as uow:
+            now = await uow.jobs.get(job_id)
+            if await uow.tasks.find(task_id) is not None:
+                return now
+            if by_callback and now.submissions <= len(await uow.tasks.of_job(job_id)):
+                return now
+            at = self._clock()
+            task = Task(id=task_id, job_id=job_id, created_at=at, updated_at=at)
+            match now.status:
+                case JobStatus.QUEUED:
+                    look_at = at if by_callback else self._next_look(now)
+                    step = jobs.start(now, task_id, look_at, at)
+                case JobStatus.RUNNING:
+                    step = jobs.wait(now, at, at)
+                case _:
+                    step = jobs.follow(now, at)
+            await uow.record(Change(jobs=(JobStep(step, now.status),), tasks=(task,)))
+        return step
+
+    async def _lost(self, job: Job, lead: Lead | None, detail: str = "") -> Job:
+        """Every submission was made and none was answered: only a callback can help now."""
+        if self._terms.callbacks is not None:
+            return await self._move(job, lead, lambda now, at: jobs.wait(now, self._retry(now), at))
+        return await self._fail(job, lead, Failure(reason=FailReason.NO_ANSWER, detail=detail))
+
+    # Asking
+
     async def _check(self, job: Job, lead: Lead | None) -> Job:
-        """Ask KIE about a running job."""
+        """Ask KIE about the tasks of a running job, and settle it where they say how it ends."""
         model = self._catalog.find(job.model_id)
-        if model is None or job.kie_task_id is None:
+        if model is None:
             return await self._fail(job, lead, Failure(reason=FailReason.UNAVAILABLE))
-        request = TaskRequest(job_id=job.id, model=model, params=job.params)
-        status: TaskStatus = TaskPending()
-        try:
-            status = await self._kie.task_status(request, job.kie_task_id)
-        except KieUnavailableError:
-            pass
-        except KieOperatorError as error:
-            await self._alert(error)
-        match status:
-            case TaskSucceeded(result=result):
-                summary = drafts.summary(model, job.params)
-                return await self._move_money(
-                    job,
-                    lead,
-                    lambda now, hold, at: billing.succeed(
-                        now, hold, result, at, model=model, summary=summary
-                    ),
+        answers = await self._ask(job, model)
+        load = await self._load()
+        async with self._storage.begin(lead) as uow:
+            now = await uow.jobs.get(job.id)
+            hold = holds.of(await uow.ledger.of_job(job.id))
+            known = await uow.tasks.of_job(job.id)
+            if now.status is not JobStatus.RUNNING or hold is None:
+                return now
+            at = self._clock()
+            heard = _heard(known, answers, at)
+            prospects = Prospects(
+                may_appear=self._terms.callbacks is not None and now.submissions > len(known),
+                is_late=self._is_late(now, model),
+            )
+            follow_at = self._follow_at(heard, at)
+            match verdict(heard, answers, prospects):
+                case Result() as result:
+                    change = billing.succeed(
+                        now,
+                        hold,
+                        result,
+                        at,
+                        model=model,
+                        summary=drafts.summary(model, now.params),
+                        follow_at=follow_at,
+                    )
+                case Failure() as failure:
+                    change = billing.fail(now, hold, failure, at, model=model, follow_at=follow_at)
+                case None:
+                    again = jobs.wait(now, self._next_look(now, load), at)
+                    change = Change(jobs=(JobStep(again, now.status),))
+            await uow.record(evolve(change, tasks=_changed(known, heard)))
+        return change.jobs[0].job
+
+    async def _follow(self, job: Job, lead: Lead | None) -> Job:
+        """
+        Ask about tasks of a job that has ended: they move no money of the person's, and what KIE
+        took for them is the operator's cost.
+        """
+        model = self._catalog.find(job.model_id)
+        answers = {} if model is None else await self._ask(job, model)
+        async with self._storage.begin(lead) as uow:
+            now = await uow.jobs.get(job.id)
+            if now.is_open or now.next_check_at is None:
+                return now
+            known = await uow.tasks.of_job(job.id)
+            at = self._clock()
+            heard = _heard(known, answers, at)
+            if model is None or at - now.updated_at >= FOLLOWED_FOR:
+                heard = [give_up(task, at) for task in heard]
+            changed = _changed(known, heard)
+            events = tuple(
+                LateSuccess(
+                    user_id=admin,
+                    job_id=now.id,
+                    title=now.model_id if model is None else model.title,
+                    credits=task.credits,
                 )
-            case TaskFailed(failure=failure):
-                return await self._fail(job, lead, failure)
-            case TaskPending():
-                if self._is_late(job, model):
-                    return await self._fail(job, lead, Failure(reason=FailReason.TIMED_OUT))
-                return await self._move(
-                    job, lead, lambda now, at: jobs.wait(now, self._next_look(now), at)
-                )
+                for task in changed
+                if task.outcome is Outcome.SUCCEEDED and now.status is JobStatus.FAILED
+                for admin in sorted(self._terms.admins)
+            )
+            step = jobs.follow(now, self._follow_at(heard, at))
+            await uow.record(
+                Change(jobs=(JobStep(step, now.status),), tasks=changed, events=events)
+            )
+        return step
+
+    async def _ask(self, job: Job, model: Model) -> dict[TaskId, TaskStatus]:
+        """What KIE says of each task of a job that may still end; silence is left out."""
+        async with self._storage.read() as uow:
+            known = await uow.tasks.of_job(job.id)
+        answers: dict[TaskId, TaskStatus] = {}
+        for task in known:
+            if task.outcome is not None:
+                continue
+            try:
+                async with self._account.asking():
+                    answers[task.id] = await self._kie.task_status(
+                        self._request(job, model), task.id
+                    )
+            except KieUnavailableError as error:
+                log.info("no answer about a task: %s", error, extra={"job_id": job.id})
+            except KieOperatorError as error:
+                await self._alert(error)
+        return answers
+
+    async def adopt(self, job_id: JobId, task_id: TaskId) -> bool:
+        """
+        A callback named this task of this job: it is looked at now, also where it was thought
+        lost. A task of a lost answer is kept, if KIE's own record of it is of this job's request.
+
+        False where it is no task of this job's.
+
+        Raises:
+            NotFoundError: There is no such job.
+            KieUnavailableError, KieOperatorError: KIE could not be asked whose task it is.
+        """
+        async with self._storage.begin() as uow:
+            job = await uow.jobs.get(job_id)
+            task = await uow.tasks.find(task_id)
+            if task is not None:
+                if task.job_id != job_id:
+                    return False
+                at = self._clock()
+                hoped = hope(task, at)
+                if hoped.outcome is None:
+                    step = jobs.wait(job, at, at) if job.is_open else jobs.follow(job, at)
+                    changed = _changed([task], [hoped])
+                    await uow.record(Change(jobs=(JobStep(step, job.status),), tasks=changed))
+                return True
+            if job.submissions <= len(await uow.tasks.of_job(job_id)):
+                return False
+        model = self._catalog.find(job.model_id)
+        if model is None:
+            return False
+        async with self._account.asking():
+            is_ours = await self._kie.is_task_of(self._request(job, model), task_id)
+        if not is_ours:
+            return False
+        # Another callback may be quicker, with another task of this job or this one of another's.
+        with suppress(StaleError):
+            await self._took(job_id, task_id, None, by_callback=True)
+        async with self._storage.read() as uow:
+            task = await uow.tasks.find(task_id)
+        if task is None or task.job_id != job_id:
+            return False
+        log.info("a task of a lost answer is adopted", extra={"job_id": job_id, "task_id": task_id})
+        return True
+
+    # Moving
 
     async def _fail(self, job: Job, lead: Lead | None, failure: Failure) -> Job:
+        """No result will come of a job that is still as it was."""
         model = self._catalog.find(job.model_id)
-        return await self._move_money(
-            job, lead, lambda now, hold, at: billing.fail(now, hold, failure, at, model=model)
-        )
+        async with self._storage.begin(lead) as uow:
+            now = await uow.jobs.get(job.id)
+            hold = holds.of(await uow.ledger.of_job(job.id))
+            if not _is_same(now, job) or hold is None:
+                return now
+            at = self._clock()
+            follow_at = self._follow_at(await uow.tasks.of_job(job.id), at)
+            change = billing.fail(now, hold, failure, at, model=model, follow_at=follow_at)
+            await uow.record(change)
+        return change.jobs[0].job
+
+    async def _rejected(self, job: Job, lead: Lead | None, error: KieRejectedError) -> Job:
+        if error.why is FailReason.UNAVAILABLE:
+            # Not the answers' fault: the model is gone, or switched off, and others will try it.
+            await self._alert(error)
+        failure = Failure(reason=error.why, param=error.param, detail=str(error))
+        return await self._fail(job, lead, failure)
 
     async def _refused(self, job: Job, lead: Lead | None, error: KieOperatorError) -> Job:
         await self._alert(error)
@@ -186,43 +384,72 @@ class Engine:
             await uow.record(Change(jobs=(JobStep(moved, now.status),)))
         return moved
 
-    async def _move_money(
-        self, job: Job, lead: Lead | None, step: Callable[[Job, holds.Hold, datetime], Change]
-    ) -> Job:
-        """A step that settles the hold, of a job that is still as it was; else the job as it is."""
-        async with self._storage.begin(lead) as uow:
-            now = await uow.jobs.get(job.id)
-            hold = holds.of(await uow.ledger.of_job(job.id))
-            if not _is_same(now, job) or hold is None:
-                return now
-            change = step(now, hold, self._clock())
-            await uow.record(change)
-        return change.jobs[0].job
-
     async def _upload(self, model: Model, job: Job, open_file: OpenFile) -> dict[str, JsonValue]:
         """The answers with every file at an address that KIE reads."""
-
-        async def address(reference: str) -> str:
-            if reference.startswith(("https://", "http://")):
-                return reference
-            async with open_file(reference) as file:
-                return await self._kie.upload(file)
-
         inputs = dict(job.params)
-        for name in drafts.file_names(model):
-            match inputs.get(name):
+        for param in model.params:
+            if not isinstance(param, FileParam | FilesParam):
+                continue
+            match inputs.get(param.name):
                 case str(reference):
-                    inputs[name] = await address(reference)
+                    inputs[param.name] = await self._hand_over(
+                        model, job, param, reference, open_file
+                    )
                 case list(references):
-                    inputs[name] = [await address(str(reference)) for reference in references]
+                    inputs[param.name] = [
+                        await self._hand_over(model, job, param, str(reference), open_file)
+                        for reference in references
+                    ]
                 case _:
                     pass
         return inputs
 
-    async def _alert(self, error: KieOperatorError) -> None:
+    async def _hand_over(
+        self,
+        model: Model,
+        job: Job,
+        param: FileParam | FilesParam,
+        reference: str,
+        open_file: OpenFile,
+    ) -> str:
+        """
+        The address from which KIE reads a file, which is what it was when the person answered.
+
+        Raises:
+            MediaError: It cannot be read, or is no longer what was paid for.
+            KieError: As of `KieClient.upload`.
+        """
+        is_address = files.is_address(reference)
+        if is_address and not self._media.reads_addresses:
+            return reference
+        opened = self._media.fetch(reference) if is_address else open_file(reference)
+        is_timed = pricing.is_timed(model, param)
+        async with (
+            opened as source,
+            self._media.spool(source, max_bytes=files.most_bytes(param), timed=is_timed) as file,
+        ):
+            found = file.measured
+            attachment = Attachment(
+                reference=reference,
+                name=file.name,
+                mime=found.mime,
+                size=found.size,
+                seconds=found.seconds,
+            )
+            try:
+                files.check(model, param, attachment)
+            except InvalidAnswerError as error:
+                raise MediaError(reference, str(error)) from error
+            paid = job.measures.get(reference)
+            if is_timed and (paid is None or (found.seconds or 0) > paid):
+                raise MediaError(reference, f"lasts {found.seconds} s, {paid} s were paid for")
+            return await self._kie.upload(file)
+
+    async def _alert(self, error: KieOperatorError | KieRejectedError) -> None:
         at = self._clock()
         cause = f"kie:{error.code}"
-        async with self._storage.begin() as uow:
+        # One after the other: of many that are refused at once only the first is news.
+        async with self._alerting, self._storage.begin() as uow:
             last = await uow.outbox.last_alert(cause)
             if last is not None and at - last < ALERT_PAUSE:
                 return
@@ -232,9 +459,37 @@ class Engine:
             )
             await uow.record(Change(events=events))
 
-    def _next_look(self, job: Job) -> datetime:
+    def _request(
+        self, job: Job, model: Model, inputs: Mapping[str, JsonValue] | None = None
+    ) -> TaskRequest:
+        callbacks = self._terms.callbacks
+        return TaskRequest(
+            job_id=job.id,
+            model=model,
+            params=job.params if inputs is None else inputs,
+            callback_url=None if callbacks is None else callbacks.url(job.id),
+        )
+
+    async def _load(self) -> float:
+        """How many times more looks are wanted than KIE allows."""
         at = self._clock()
-        return at + self._terms.pace.pause(at - (job.confirmed_at or at))
+        limit = self._terms.queries_per_s
+        if limit is not None and (self._load_until is None or at >= self._load_until):
+            self._load_until = at + LOAD_FOR
+            async with self._storage.read() as uow:
+                ages = await uow.jobs.running([at - age for age in AGES])
+            self._load_now = self._terms.pace.load(ages, limit)
+        return self._load_now
+
+    def _next_look(self, job: Job, load: float = 1.0) -> datetime:
+        at = self._clock()
+        return at + self._terms.pace.pause(at - (job.confirmed_at or at), load)
+
+    def _follow_at(self, tasks: Sequence[Task], at: datetime) -> datetime | None:
+        """When to ask again about tasks of a job that has ended; None where all have."""
+        if all(task.outcome is not None for task in tasks):
+            return None
+        return at + self._terms.pace.follow_pause()
 
     def _retry(self, job: Job) -> datetime:
         at = self._clock()
@@ -253,5 +508,9 @@ def _is_same(now: Job, job: Job) -> bool:
     )
 
 
-def _bad_input(error: KieRejectedError) -> Failure:
-    return Failure(reason=FailReason.BAD_INPUT, param=error.param, detail=str(error))
+def _heard(known: Sequence[Task], answers: Mapping[TaskId, TaskStatus], at: datetime) -> list[Task]:
+    return [heard(task, answers.get(task.id, TaskPending()), at) for task in known]
+
+
+def _changed(before: Sequence[Task], after: Sequence[Task]) -> tuple[Task, ...]:
+    return tuple(task for task in after if task not in before)

@@ -18,17 +18,17 @@ from kiebot.core.errors import FrontendRefusedError, KiebotError, LeadLostError
 from kiebot.core.events import Event, Untold
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
-from kiebot.engine import OpenFile
 from kiebot.ports.frontend import Frontend
-from kiebot.ports.storage import Lead
+from kiebot.ports.media import OpenFile
+from kiebot.ports.storage import Lane, Lead
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
-"""Jobs, or people, looked after side by side: one slow answer holds up nobody else."""
+"""Jobs of a lane, or people, looked after side by side: one slow answer holds up nobody else."""
 
 BATCH = 200
-"""Jobs or events read at a time."""
+"""Events, or jobs of one `step`, read at a time."""
 
 IDLE_S = 1.0
 """How soon work and news that another process left are noticed."""
@@ -38,6 +38,9 @@ REST_S = 5.0
 
 SWEEP_S = 60.0
 """Seconds between looks for drafts that nobody touched for long."""
+
+CREDITS_S = 4 * 60 * 60.0
+"""Seconds between looks at what is left at KIE."""
 
 MakeScreen = Callable[[Event], Awaitable[Screen]]
 """The screen that tells an event, in the language of the person it tells."""
@@ -67,6 +70,7 @@ class Worker:
         self._resting: dict[object, float] = {}
         self._seen: int | None = None
         self._swept_at = float("-inf")
+        self._credits_at = float("-inf")
 
     @property
     def scope(self) -> str:
@@ -76,8 +80,10 @@ class Worker:
     async def step(self, lead: Lead | None = None) -> None:
         """Everything that is due now: each due job one step, each untold event told."""
         await self._sweep(lead)
-        jobs = await self._kiebot.due(BATCH, local=self._local)
-        await asyncio.gather(*(self._advance(job.id, lead) for job in jobs))
+        for lane in Lane:
+            jobs = await self._kiebot.due(BATCH, lane, local=self._local)
+            await asyncio.gather(*(self._advance(job.id, lead) for job in jobs))
+        await self._check_credits(lead)
         await self.tell()
 
     async def run(self) -> None:
@@ -102,26 +108,38 @@ class Worker:
     async def _work(self) -> None:
         async with self._kiebot.lead(self.scope) as lead:
             log.debug("leading", extra={"scope": self.scope, "token": lead.token})
-            at_work: dict[JobId, asyncio.Task[None]] = {}
+            lanes: dict[Lane, dict[JobId, asyncio.Task[None]]] = {lane: {} for lane in Lane}
+            watch = asyncio.create_task(self._watch_credits(lead))
             try:
                 while not lead.lost.is_set():
                     beat = self._kiebot.pulse.next()
                     await self._sweep(lead)
-                    for job in await self._kiebot.due(BATCH, local=self._local):
-                        if job.id in at_work or self._rests(job.id):
-                            continue
-                        if len(at_work) < AT_ONCE:
-                            step = asyncio.create_task(self._advance(job.id, lead))
-                            at_work[job.id] = step
+                    for lane, at_work in lanes.items():
+                        await self._take_up(lane, at_work, lead)
+                    steps = [step for at_work in lanes.values() for step in at_work.values()]
                     pause = await self._kiebot.next_due_in(local=self._local)
-                    if pause is None or at_work or self._resting:
+                    if pause is None or steps or self._resting:
                         # A due job that is being worked on is no reason to look again at once.
                         pause = IDLE_S
-                    await _first(min(pause, IDLE_S), (beat, lead.lost), at_work.values())
-                    for job_id in [job_id for job_id, step in at_work.items() if step.done()]:
-                        at_work.pop(job_id).result()
+                    await _first(min(pause, IDLE_S), (beat, lead.lost), steps)
+                    for at_work in lanes.values():
+                        for job_id in [id_ for id_, step in at_work.items() if step.done()]:
+                            at_work.pop(job_id).result()
             finally:
-                await _cancel(at_work.values())
+                steps = [step for at_work in lanes.values() for step in at_work.values()]
+                await _cancel([watch, *steps])
+
+    async def _take_up(
+        self, lane: Lane, at_work: dict[JobId, asyncio.Task[None]], lead: Lead
+    ) -> None:
+        """Begin a step of each due job of a lane that has a free place."""
+        if len(at_work) >= AT_ONCE:
+            return
+        # No more rows than can be of use: what is at work or rests is due as well.
+        limit = AT_ONCE + len(self._resting)
+        for job in await self._kiebot.due(limit, lane, local=self._local):
+            if len(at_work) < AT_ONCE and job.id not in at_work and not self._rests(job.id):
+                at_work[job.id] = asyncio.create_task(self._advance(job.id, lead))
 
     async def _advance(self, job_id: JobId, lead: Lead | None) -> None:
         if lead is not None and not lead.holds():
@@ -140,6 +158,26 @@ class Worker:
         if now - self._swept_at >= SWEEP_S:
             self._swept_at = now
             await self._kiebot.cancel_stale_drafts(lead)
+
+    async def _watch_credits(self, lead: Lead) -> None:
+        """Beside the work: while KIE does not answer, jobs go on."""
+        while True:
+            await self._check_credits(lead)
+            since = asyncio.get_running_loop().time() - self._credits_at
+            await asyncio.sleep(max(CREDITS_S - since, IDLE_S))
+
+    async def _check_credits(self, lead: Lead | None) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._credits_at < CREDITS_S:
+            return
+        self._credits_at = now
+        try:
+            await self._kiebot.check_credits(lead)
+        except KiebotError as error:
+            # Who lost the lead, or the database, hears of it in the work itself.
+            log.debug("the credits could not be checked: %s", error)
+        except Exception:
+            log.exception("the credits could not be checked")
 
     @property
     def _open_file(self) -> OpenFile | None:

@@ -15,18 +15,30 @@ from tests.fakes import crash
 from tests.fakes.clock import FakeClock
 from tests.fakes.crash import KILLED, Diary, Story
 from tests.fakes.databases import DATABASES
+from tests.fakes.kie_server import kie_process
 from tests.fakes.postgres import PostgresServer
 from tests.fakes.shop import TERMS, stub_shop
 from tests.fakes.values import BUYER
 
 PROMPTS = {"succeeds": "рыжий кот", "fails": "fail", "answer lost": "lost"}
+STEPS = (
+    "a commit",
+    "an upload",
+    "createTask",
+    "telling",
+    "the migration",
+    "the claim",
+)
 
 
 class Rooms:
     """A place and an empty database for each telling of a story."""
 
-    def __init__(self, kind: str, folder: Path, server: PostgresServer | None) -> None:
+    def __init__(
+        self, kind: str, folder: Path, server: PostgresServer | None, kie: str | None
+    ) -> None:
         self._folder = folder
+        self._kie = kie
         self._server = server if kind == "postgres" else None
         self._dsns: list[str] = []
 
@@ -37,7 +49,7 @@ class Rooms:
         if self._server is not None:
             database = self._server.create()
             self._dsns.append(database)
-        return Story(folder=folder, database=database, prompt=prompt)
+        return Story(folder=folder, database=database, prompt=prompt, kie=self._kie)
 
     def close(self) -> None:
         for dsn in self._dsns:
@@ -45,11 +57,28 @@ class Rooms:
             self._server.drop(dsn)
 
 
+@pytest.fixture(scope="module")
+def kie_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """kie.ai's stand-in, which outlives the processes that are killed; a task is done at once."""
+    folder = tmp_path_factory.mktemp("kie")
+    with kie_process(folder, "--no-limits", "--strict", "--delay", "0") as address:
+        yield address
+
+
+@pytest.fixture(params=["stub", "live"])
+def kie(request: pytest.FixtureRequest) -> str | None:
+    """Where kie.ai is: in the process, or behind HTTP."""
+    if request.param == "stub":
+        return None
+    address: str = request.getfixturevalue("kie_address")
+    return address
+
+
 @pytest.fixture(params=DATABASES)
-def rooms(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rooms]:
+def rooms(request: pytest.FixtureRequest, tmp_path: Path, kie: str | None) -> Iterator[Rooms]:
     postgres = request.param == "postgres"
     server = request.getfixturevalue("postgres_server") if postgres else None
-    made = Rooms(request.param, tmp_path, server)
+    made = Rooms(request.param, tmp_path, server, kie)
     yield made
     made.close()
 
@@ -59,11 +88,7 @@ def test_killed_at_every_step_everything_comes_right(rooms: Rooms, prompt: str) 
     unhurt = rooms.story(0, prompt)
     assert crash.run(unhurt) == 0
     steps = Diary(unhurt.folder).lines("steps")
-    assert {
-        f"{when} {what}"
-        for when in ("before", "after")
-        for what in ("a commit", "an upload", "createTask", "telling", "the migration", "the claim")
-    } <= set(steps)
+    assert {f"{when} {what}" for when in ("before", "after") for what in STEPS} <= set(steps)
 
     for number, step in enumerate(steps):
         story = rooms.story(number + 1, prompt)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
-from kiebot.adapters.catalog import load_catalog, read_catalog
-from kiebot.core.catalog import NO_PRICE, Catalog, PriceRow, Unit
+from kiebot.adapters.catalog import load_catalog, priced_text, read_catalog, save
+from kiebot.core.catalog import COST_GUARD, NO_PRICE, Catalog, CreditRow, PriceRow, Unit
 from kiebot.core.errors import CatalogError
 from kiebot.core.language import Localized
 from kiebot.core.media import MediaKind
@@ -20,6 +21,7 @@ from kiebot.core.params import (
     AnyOf,
     Choice,
     ChoiceParam,
+    FileParam,
     FilesParam,
     Forbids,
     Limits,
@@ -80,6 +82,11 @@ def param_with(**fields: Any) -> Json:
 
 def price_with(**fields: Any) -> Json:
     return model_with(prices=[{**PRICE, **fields}])
+
+
+def credits_with(**fields: Any) -> Json:
+    row = {"credits": "5", **fields}
+    return model_with(credits=[row], credits_source="a list", credits_date="2025-12")
 
 
 def without(entry: Json, name: str) -> Json:
@@ -208,6 +215,76 @@ def test_prices_are_read_exactly() -> None:
     )
 
 
+def test_seconds_of_files_are_counted() -> None:
+    sound = {"name": "sound", "kind": "file", "label": WORDS, "media": "audio", "max_seconds": 60}
+    catalog = read_catalog(
+        written(
+            model_with(
+                params=[PROMPT, sound],
+                prices=[{**PRICE, "per": {"param": "sound", "seconds": 15}}],
+            )
+        )
+    )
+
+    assert catalog.problems == ()
+    assert catalog.model("cat").prices[0].per == Unit(param="sound", size=15, in_seconds=True)
+    param = catalog.model("cat").params[1]
+    assert isinstance(param, FileParam)
+    assert param.max_seconds == 60
+
+
+def test_credits_are_read_exactly() -> None:
+    """What KIE bills, beside the prices; where it is from is said once for the model."""
+    count = {"name": "count", "kind": "number", "label": WORDS, "whole": True}
+    catalog = read_catalog(
+        written(
+            model_with(
+                params=[PROMPT, count],
+                credits=[
+                    {
+                        "credits": "0.24",
+                        "when": {"count": [None, 2]},
+                        "per": {"param": "count", "default": 3},
+                        "variant": "each",
+                    }
+                ],
+                credits_source="KIE's list",
+                credits_date="2025-12",
+            )
+        )
+    )
+
+    assert catalog.problems == ()
+    assert catalog.model("cat").credits == (
+        CreditRow(
+            credits=Decimal("0.24"),
+            when={"count": (None, 2)},
+            per=Unit(param="count", default=3),
+            variant="each",
+            source="KIE's list",
+            date="2025-12",
+        ),
+    )
+
+
+def test_the_rates_of_a_catalog() -> None:
+    plain = json.loads(written(MODEL))
+    own = {**plain, "rub_per_usd": "92.5", "cost_guard_rub_per_usd": "101"}
+
+    assert read_catalog(json.dumps(plain)).rub_per_usd is None
+    assert read_catalog(json.dumps(plain)).cost_guard == COST_GUARD
+    assert read_catalog(json.dumps(own)).rub_per_usd == Decimal("92.5")
+    assert read_catalog(json.dumps(own)).cost_guard == 101
+
+
+@pytest.mark.parametrize("rate", [92.5, "ninety", "-1", "0", "1e3", "1001", "NaN", ""])
+def test_a_rate_that_cannot_be_meant_is_refused(rate: Any) -> None:
+    text = json.dumps({**json.loads(written(MODEL)), "rub_per_usd": rate})
+
+    with pytest.raises(CatalogError, match="rub_per_usd: must be roubles per US dollar"):
+        read_catalog(text)
+
+
 def test_one_entry_may_hold_several_rules() -> None:
     choice = {"name": "mode", "kind": "choice", "label": WORDS, "choices": ["a", "b"]}
     count = {"name": "count", "kind": "number", "label": WORDS, "whole": True}
@@ -328,6 +405,28 @@ def test_facts_are_for_owners_and_not_judged() -> None:
         (price_with(when={"nothing": 1}), "cat: prices[0]: there is no param nothing"),
         (price_with(per={"size": 5}), "cat: prices[0]: param: is missing"),
         (price_with(per={"param": "prompt", "size": 0}), "cat: prices[0]: a unit of 0 prompt"),
+        (
+            price_with(per={"param": "prompt", "seconds": 60}),
+            "cat: prices[0]: prompt has no length in seconds",
+        ),
+        (price_with(per={"param": "prompt", "size": 1, "seconds": 1}), "size: is no field"),
+        (price_with(per={"param": "prompt", "default": 0}), "cat: prices[0]: 0 prompt where"),
+        (credits_with(credits=5), "cat: credits[0]: credits: must be credits as a text"),
+        (credits_with(credits="0"), "cat: credits[0]: 0 credits"),
+        (credits_with(credits="-1"), "cat: credits[0]: credits: must be credits as a text"),
+        (credits_with(rub="5"), "cat: credits[0]: rub: is no field"),
+        (credits_with(when={"nothing": 1}), "cat: credits[0]: there is no param nothing"),
+        (credits_with(per={"param": "nothing"}), "cat: credits[0]: there is no param nothing"),
+        (model_with(credits=[{"credits": "5"}]), "cat: credits_source: is missing"),
+        (
+            model_with(credits=[{"credits": "5"}], credits_source="a", credits_date="lately"),
+            "cat: credits_date: must be a month or a day",
+        ),
+        (
+            model_with(credits=[{"credits": "5"}] * 2, credits_source="a", credits_date="2025-12"),
+            "cat: credits[1]: fits answers that credits[0] fits too",
+        ),
+        (param_with(kind="file", media="audio", max_seconds=0), "cat: params[0] x: x: 0 seconds"),
         (model_with(rules=[{}]), "cat: rules[0]: rule: has no effect"),
         (model_with(rules=[{"when": {"prompt": "a"}}]), "cat: rules[0]: rule: has no effect"),
         (model_with(rules=[{"any_of": ["prompt"]}]), "cat: rules[0]: a choice among fewer"),
@@ -477,6 +576,88 @@ def test_an_owner_prices_a_model_by_adding_a_row() -> None:
     assert catalog.problems == ()
     assert catalog.model("nano-banana-pro").on_sale
     assert len(catalog.on_sale) == 24
+
+
+def test_a_priced_catalog_is_read_back() -> None:
+    """What is written is what is sold, the base's other entries untouched."""
+    rate = Decimal("92.5")
+    row = PriceRow(
+        kie_price=Money(100_05),
+        when={"resolution": (None, "1K"), "aspect_ratio": ("1:1",)},
+        per=Unit(param="image_input", size=2),
+        source="a list",
+        date="2026-11-22",
+    )
+
+    text = priced_text({"nano-banana-pro": (row,)}, rate)
+    catalog = read_catalog(text)
+
+    assert catalog.problems == ()
+    assert (catalog.rub_per_usd, catalog.cost_guard) == (rate, rate)
+    assert catalog.model("nano-banana-pro").prices == (row,)
+    shipped = load_catalog()
+    others = [model for model in shipped.models if model.id != "nano-banana-pro"]
+    assert [model for model in catalog.models if model.id != "nano-banana-pro"] == others
+
+
+def test_every_kind_of_unit_is_written_as_it_is_read() -> None:
+    rows = (
+        PriceRow(
+            kie_price=Money(1),
+            per=Unit(param="video_url", size=15, in_seconds=True),
+            source="a list",
+            date="2026-11-22",
+        ),
+    )
+    counted = evolve(rows[0], per=Unit(param="max_images", default=1))
+
+    text = priced_text(
+        {"topaz/video-upscale": rows, "bytedance/seedream-v4-edit": (counted,)}, Decimal(80)
+    )
+
+    assert read_catalog(text).model("topaz/video-upscale").prices == rows
+    assert read_catalog(text).model("bytedance/seedream-v4-edit").prices == (counted,)
+
+
+def test_a_catalog_is_saved_whole(tmp_path: Path) -> None:
+    path = tmp_path / "shop" / "mine.json"
+
+    save(path, written(MODEL))
+
+    assert load_catalog(path).model("cat").on_sale
+    assert [file.name for file in path.parent.iterdir()] == ["mine.json"]
+
+
+def test_a_catalog_that_cannot_be_saved_says_so(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").mkdir()
+
+    with pytest.raises(CatalogError, match=r"mine\.json: cannot be written"):
+        save(tmp_path / "mine.json", written(MODEL))
+
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.json"]
+
+
+def test_every_shipped_line_of_credits_is_one_of_kies_list() -> None:
+    """No number of a credit row is ours; lines that no answer matches have no row."""
+    shipped = json.loads(files("kiebot").joinpath("catalog.json").read_text(encoding="utf-8"))
+
+    unmatched = {}
+    for entry in shipped["models"]:
+        listed = entry["facts"].get("market_price")
+        rows = entry.get("credits", [])
+        assert bool(listed) == bool(rows)
+        if listed:
+            assert entry["credits_source"] == listed["source"]
+            known = {variant["credits"] for variant in listed["variants"]}
+            used = {row["credits"] for row in rows}
+            assert used <= known
+            unmatched[entry["id"]] = known - used
+    assert len(unmatched) == 77
+    assert {model: left for model, left in unmatched.items() if left} == {
+        "hailuo/2.3": {"45", "90", "80"},  # of the pro model, which this entry does not ask
+        "midjourney": {"60"},  # a video, without a name
+        "topaz/image-upscale": {"10", "20"},  # smaller results: no answer tells how large it is
+    }
 
 
 def test_every_shipped_model_keeps_what_is_known_of_it() -> None:

@@ -110,11 +110,12 @@ def test_results_reach_the_person(person: Terminal, tmp_path: Path) -> None:
     assert (tmp_path / "results" / "2026-01-01-cat.png").read_bytes() == talk.picture()
 
 
-def test_a_file_that_cannot_be_had_stops_nothing(person: Terminal) -> None:
+def test_a_file_that_cannot_be_had_stops_nothing(person: Terminal, tmp_path: Path) -> None:
     """The news are what counts, and what else came with them."""
     person.types("bad news")
 
-    person.sees("bad news", "could not be loaded", "2026-01-01-cat.png", "Skip")
+    person.sees("bad news", "could not be loaded", "moved.png", "2026-01-01-cat.png", "Skip")
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["2026-01-01-cat.png"]
 
 
 def test_a_failure_of_the_database_is_said_and_survived(person: Terminal) -> None:

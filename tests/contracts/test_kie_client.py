@@ -2,19 +2,24 @@
 What every KieClient promises, whoever is behind it.
 
 The suite knows the port, and the prompts that make the far side go wrong (the table in
-`kiebot.adapters.kie.stub`). The last part is about the stub alone.
+`kiebot.adapters.kie.stub`). The live client speaks with the stub server, which is strict and lives
+by the same clock. The last part is about the stub alone.
 """
 
 import struct
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import pytest
 from attrs import evolve, field, frozen
 
 from kiebot.adapters.catalog import load_catalog
+from kiebot.adapters.kie.live import LiveKieClient
 from kiebot.adapters.kie.stub import BytesFile, Fault, StubKieClient
+from kiebot.adapters.media.fetch import Fetcher
 from kiebot.core.catalog import Model
 from kiebot.core.errors import (
     KieNoAnswerError,
@@ -40,6 +45,7 @@ from kiebot.core.wallet import JobId
 from kiebot.ports.kie import KieClient
 from tests.fakes.answers import good_answers
 from tests.fakes.clock import FakeClock
+from tests.fakes.kie_server import NO_LIMITS, kie_server
 
 CATALOG = load_catalog(None)
 ON_SALE = pytest.mark.parametrize("model", CATALOG.on_sale, ids=lambda model: model.id)
@@ -70,14 +76,42 @@ class Kie:
         raise AssertionError(f"{task_id} does not end")
 
 
-@pytest.fixture(params=["stub"])
-def kie(request: pytest.FixtureRequest, clock: FakeClock) -> Kie:
+@pytest.fixture(params=["stub", "live"])
+async def kie(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[Kie]:
     """Each adapter of the port in turn."""
     match request.param:
         case "stub":
-            return Kie(clock=clock, connect=lambda: StubKieClient(clock))
+            yield Kie(clock=clock, connect=lambda: StubKieClient(clock))
+        case "live":
+            async with live_kie(clock) as connect:
+                yield Kie(clock=clock, connect=connect)
         case other:
             raise AssertionError(f"no adapter is called {other}")
+
+
+@asynccontextmanager
+async def live_kie(clock: FakeClock) -> AsyncIterator[Callable[[], KieClient]]:
+    """Live clients for one stub server."""
+    async with AsyncExitStack() as opened:
+        server = await opened.enter_async_context(kie_server(clock, limits=NO_LIMITS))
+        here = urlsplit(server.address)
+        assert here.hostname is not None
+        assert here.port is not None
+        fetcher = Fetcher(allowed={(here.hostname, here.port)})
+        opened.push_async_callback(fetcher.close)
+
+        def connect() -> KieClient:
+            client = LiveKieClient(
+                api_url=server.address,
+                upload_url=server.address,
+                token="any key",
+                timeout_s=30,
+                fetch=fetcher.fetch,
+            )
+            opened.push_async_callback(client.close)
+            return client
+
+        yield connect
 
 
 def asks(model: Model = IMAGE_MODEL, job: str = "job1", **params: JsonValue) -> TaskRequest:
@@ -144,6 +178,16 @@ async def test_another_client_goes_on_with_a_task(kie: Kie) -> None:
 
     assert isinstance(status, TaskSucceeded)
     assert_opens(await read(kie.connect(), status.result.urls[0]))
+
+
+async def test_a_task_is_known_by_its_request(kie: Kie) -> None:
+    """A callback may name any task; only KIE's record says whose it is."""
+    request, other = asks(), asks(CATALOG.model("recraft/crisp-upscale"))
+    task_id = await kie.client.create_task(request)
+
+    assert await kie.client.is_task_of(request, task_id)
+    assert not await kie.client.is_task_of(other, task_id)
+    assert not await kie.client.is_task_of(request, TaskId("task_flux2_1765180586443"))
 
 
 async def test_several_pictures_come_as_several_files(kie: Kie) -> None:

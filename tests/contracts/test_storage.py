@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -24,6 +26,7 @@ from kiebot.core.events import (
     JobFailed,
     JobRefunded,
     JobSucceeded,
+    LateSuccess,
     OperatorAlert,
     TopUpApproved,
     TopUpRejected,
@@ -34,11 +37,11 @@ from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
 from kiebot.core.media import Attachment, MediaKind
 from kiebot.core.money import LARGEST_KOPECKS, Money
-from kiebot.core.tasks import FailReason, Failure, Result, TaskId
+from kiebot.core.tasks import FailReason, Failure, Outcome, Result, Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet
-from kiebot.ports.storage import Storage
+from kiebot.ports.storage import Lane, Storage
 from tests.contracts.conftest import Storages
 from tests.fakes.clock import FakeClock
 from tests.fakes.values import ADMIN, BUYER, FAILURE, NOON, OTHER, RESULT, entry, job, topup, wallet
@@ -384,6 +387,8 @@ EVENTS: list[Event] = [
     TopUpApproved(user_id=BUYER, topup_id=TOPUP, amount=Money(1), requested=Money(2)),
     TopUpRejected(user_id=BUYER, topup_id=TOPUP, amount=Money(1), why=""),
     OperatorAlert(user_id=ADMIN, code=402, detail="balance"),
+    LateSuccess(user_id=ADMIN, job_id=JOB, title="Flux", credits=Decimal("0.96")),
+    LateSuccess(user_id=ADMIN, job_id=JOB, title="Flux", credits=None),
 ]
 
 
@@ -842,36 +847,373 @@ async def test_the_draft_touched_last_is_the_draft(storage: Storage) -> None:
     assert (of_buyer.id, of_other) == ("a", None)
 
 
-async def test_due_jobs_come_the_longest_due_first(storage: Storage) -> None:
+@pytest.mark.parametrize("lane", Lane)
+async def test_due_jobs_come_the_longest_due_first(storage: Storage, lane: Lane) -> None:
     far = UserId(5)
     await meet(storage, BUYER, far)
+    status = JobStatus.QUEUED if lane is Lane.SUBMIT else JobStatus.RUNNING
     dues = {"a": 2, "b": 1, "c": 0, "later": 3}
     await insert(
         storage,
         *(
-            job(JobStatus.RUNNING, id=JobId(name), next_check_at=NOON + timedelta(minutes=number))
+            job(status, id=JobId(name), next_check_at=NOON + timedelta(minutes=number))
             for name, number in dues.items()
         ),
-        job(JobStatus.QUEUED, id=JobId("far"), user_id=far, next_check_at=NOON),
-        job(JobStatus.SUCCEEDED, id=JobId("done"), next_check_at=NOON),
+        job(status, id=JobId("far"), user_id=far, next_check_at=NOON),
+        job(status, id=JobId("never"), next_check_at=None),
     )
     at = NOON + timedelta(minutes=2)
 
     async with storage.read() as uow:
-        assert ids(await uow.jobs.due(at, 10, local=True)) == ["c", "b", "a"]
-        assert ids(await uow.jobs.due(at, 2, local=True)) == ["c", "b"]
-        assert ids(await uow.jobs.due(at, 10, local=False)) == ["far"]
-        assert ids(await uow.jobs.due(NOON - timedelta(seconds=1), 10, local=True)) == []
+        assert ids(await uow.jobs.due(at, 10, lane, local=True)) == ["c", "b", "a"]
+        assert ids(await uow.jobs.due(at, 2, lane, local=True)) == ["c", "b"]
+        assert ids(await uow.jobs.due(at, 10, lane, local=False)) == ["far"]
+        assert ids(await uow.jobs.due(NOON - timedelta(seconds=1), 10, lane, local=True)) == []
         assert await uow.jobs.next_due(local=True) == NOON
         assert await uow.jobs.next_due(local=False) == NOON
 
 
-async def test_nothing_is_due_where_nothing_is_open(storage: Storage) -> None:
+async def test_one_lane_never_hides_the_other(storage: Storage) -> None:
+    """Hundreds of jobs that wait to be submitted must not keep those that run from being seen."""
     await meet(storage)
-    await insert(storage, job(), job(JobStatus.FAILED, id=JobId("f"), next_check_at=NOON))
+    for status, number in ((JobStatus.QUEUED, 0), (JobStatus.RUNNING, 50)):
+        await insert(
+            storage,
+            *(job(status, id=JobId(f"{status}{n}")) for n in range(number, number + 50)),
+        )
+
+    async with storage.read() as uow:
+        submit = await uow.jobs.due(NOON, 60, Lane.SUBMIT, local=True)
+        check = await uow.jobs.due(NOON, 60, Lane.CHECK, local=True)
+
+    assert ({one.status for one in submit}, len(submit)) == ({JobStatus.QUEUED}, 50)
+    assert ({one.status for one in check}, len(check)) == ({JobStatus.RUNNING}, 50)
+
+
+@pytest.mark.parametrize("status", [one for one in JobStatus if one is not JobStatus.QUEUED])
+async def test_what_has_ended_is_looked_at_as_long_as_a_task_of_it_runs(
+    storage: Storage, status: JobStatus
+) -> None:
+    await meet(storage)
+    await insert(storage, job(status, next_check_at=NOON))
+
+    async with storage.read() as uow:
+        assert ids(await uow.jobs.due(NOON, 9, Lane.CHECK, local=True)) == [JOB]
+        assert ids(await uow.jobs.due(NOON, 9, Lane.SUBMIT, local=True)) == []
+        assert await uow.jobs.next_due(local=True) == NOON
+
+
+async def test_nothing_is_due_where_no_next_look_is_named(storage: Storage) -> None:
+    await meet(storage)
+    for status in JobStatus:
+        await insert(storage, job(status, id=JobId(status), next_check_at=None))
 
     async with storage.read() as uow:
         assert await uow.jobs.next_due(local=True) is None
+        for lane in Lane:
+            assert ids(await uow.jobs.due(NOON, 9, lane, local=True)) == []
+
+
+async def test_running_jobs_are_counted_by_age(storage: Storage) -> None:
+    """Those of the terminal too: the limit of the account is one for all."""
+    await meet(storage, BUYER, ADMIN)
+    for number, age in enumerate((0, 29, 30, 31, 119, 120, 4000)):
+        await insert(
+            storage,
+            job(
+                JobStatus.RUNNING,
+                id=JobId(f"job{number}"),
+                user_id=BUYER if number % 2 else ADMIN,
+                confirmed_at=NOON - timedelta(seconds=age),
+            ),
+        )
+    await insert(storage, job(JobStatus.QUEUED, id=JobId("q")), job(id=JobId("d")))
+    moments = [NOON - timedelta(seconds=30), NOON - timedelta(seconds=120)]
+
+    async with storage.read() as uow:
+        assert list(await uow.jobs.running(moments)) == [2, 3, 2]
+        assert list(await uow.jobs.running(moments[:1])) == [2, 5]
+        assert list(await uow.jobs.running([])) == [7]
+
+
+async def test_nobody_runs_in_an_empty_database(storage: Storage) -> None:
+    async with storage.read() as uow:
+        assert list(await uow.jobs.running([NOON, NOON - timedelta(days=1)])) == [0, 0, 0]
+
+
+async def test_how_long_files_last_comes_back(storage: Storage) -> None:
+    await meet(storage)
+    measures = {
+        "file:///звук.mp3": Decimal("12.345"),
+        "tg:A_b-c": Decimal(0),
+        "https://x/?a=1&b='2'": Decimal(86400),
+    }
+    stored = job(measures=measures)
+    await insert(storage, stored)
+    assert await the_job(storage) == stored
+
+    changed = evolve(stored, measures={"tg:A_b-c": Decimal("0.001")})
+    await record(storage, Change(jobs=(JobStep(changed, JobStatus.DRAFT),)))
+    assert await the_job(storage) == changed
+
+
+# --- Tasks
+
+
+def task(name: str = "task-1", job_id: str = JOB, **fields: Any) -> Task:
+    standard: dict[str, Any] = {"created_at": NOON, "updated_at": NOON}
+    return Task(id=TaskId(name), job_id=JobId(job_id), **{**standard, **fields})
+
+
+async def tasks_of(storage: Storage, job_id: str = JOB) -> list[Task]:
+    async with storage.read() as uow:
+        return list(await uow.tasks.of_job(JobId(job_id)))
+
+
+async def find_task(storage: Storage, name: str) -> Task | None:
+    async with storage.read() as uow:
+        return await uow.tasks.find(TaskId(name))
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [None, *map(Decimal, ("0", "0.4", "0.96", "5", "10", "0.000001", "1847.5", "9000000000000"))],
+)
+@pytest.mark.parametrize("outcome", [None, *Outcome])
+async def test_a_task_comes_back(
+    storage: Storage, outcome: Outcome | None, taken: Decimal | None
+) -> None:
+    await meet(storage)
+    await insert(storage, job())
+    stored = task(
+        "задача_" + "x" * 190,
+        outcome=outcome,
+        credits=taken,
+        updated_at=NOON + timedelta(microseconds=1),
+    )
+
+    await record(storage, Change(tasks=(stored,)))
+
+    assert await tasks_of(storage) == [stored]
+    assert await find_task(storage, stored.id) == stored
+
+
+@pytest.mark.parametrize("taken", [*map(Decimal, ("1e30", "-1", "NaN", "Infinity"))])
+async def test_credits_that_nobody_could_take_keep_no_task_from_being_stored(
+    storage: Storage, taken: Decimal
+) -> None:
+    """What KIE says is not ours to choose; the job must end nevertheless."""
+    await meet(storage)
+    await insert(storage, job())
+
+    await record(storage, Change(tasks=(task(outcome=Outcome.SUCCEEDED, credits=taken),)))
+
+    found = await find_task(storage, "task-1")
+    assert found is not None
+    assert found.outcome is Outcome.SUCCEEDED
+
+
+async def test_a_task_is_changed_in_place(storage: Storage) -> None:
+    await meet(storage)
+    await insert(storage, job())
+    await record(storage, Change(tasks=(task(), task("task-2"))))
+    ended = task(
+        outcome=Outcome.SUCCEEDED, credits=Decimal("0.4"), updated_at=NOON + timedelta(minutes=1)
+    )
+
+    await record(storage, Change(tasks=(ended,)))
+    await record(storage, Change(tasks=(ended,)))
+
+    assert await tasks_of(storage) == [ended, task("task-2")]
+
+
+async def test_tasks_of_a_job_come_oldest_first(storage: Storage) -> None:
+    await meet(storage)
+    await insert(storage, job(), job(id=JobId("job2")))
+    first = NOON - timedelta(seconds=1)
+    await record(
+        storage,
+        Change(tasks=(task("b"), task("a"), task("z", created_at=first), task("o", "job2"))),
+    )
+
+    assert [one.id for one in await tasks_of(storage)] == ["z", "a", "b"]
+    assert [one.id for one in await tasks_of(storage, "job2")] == ["o"]
+    assert await tasks_of(storage, "nobody's") == []
+    assert await find_task(storage, "nobody's") is None
+
+
+async def test_a_task_never_changes_its_job(storage: Storage) -> None:
+    """And nothing else of the change that wants it is stored."""
+    await meet(storage, kopecks=10_000)
+    await insert(storage, job(offered_at=NOON), job(id=JobId("job2")))
+    await record(storage, Change(tasks=(task(job_id="job2"),)))
+    wanted = evolve(
+        confirmed(),
+        tasks=(task("new"), task(outcome=Outcome.FAILED)),
+        events=(OperatorAlert(user_id=ADMIN, code=1, detail=""),),
+    )
+
+    with pytest.raises(StaleError) as refused:
+        await record(storage, wanted)
+
+    assert refused.value.id == "task-1"
+    assert await find_task(storage, "task-1") == task(job_id="job2")
+    assert await find_task(storage, "new") is None
+    assert await the_wallet(storage) == wallet(10_000)
+    assert (await the_job(storage)).status is JobStatus.DRAFT
+    async with storage.read() as uow:
+        assert await uow.outbox.untold(9, local=False) == []
+
+
+async def test_a_task_of_no_job_is_refused(storage: Storage) -> None:
+    await meet(storage)
+    await insert(storage, job())
+
+    with pytest.raises(StorageError):
+        await record(storage, Change(tasks=(task("mine"), task("strange", "nosuch"))))
+
+    assert await find_task(storage, "mine") is None
+    assert await find_task(storage, "strange") is None
+
+
+async def test_a_job_and_its_task_are_new_in_one_change(storage: Storage) -> None:
+    await meet(storage)
+
+    await record(storage, Change(jobs=(JobStep(job(), None),), tasks=(task(),)))
+
+    assert await tasks_of(storage) == [task()]
+
+
+async def test_a_snapshot_stores_no_task(storage: Storage) -> None:
+    await meet(storage)
+    await insert(storage, job())
+
+    with pytest.raises(StorageError):
+        async with storage.read() as uow:
+            await uow.record(Change(tasks=(task(),)))
+
+    assert await tasks_of(storage) == []
+
+
+async def test_of_two_jobs_that_claim_a_task_at_once_one_gets_it(storages: Storages) -> None:
+    one, other = await storages.open(), await storages.open()
+    await meet(one)
+    await insert(one, job(), job(id=JobId("job2")))
+
+    outcomes = await asyncio.gather(
+        record(one, Change(tasks=(task(),))),
+        record(other, Change(tasks=(task(job_id="job2"),))),
+        return_exceptions=True,
+    )
+
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["NoneType", "StaleError"]
+    assert len(await tasks_of(one)) + len(await tasks_of(one, "job2")) == 1
+
+
+# --- Limits
+
+
+async def take(storage: Storage, at: datetime, slots: int = 3, name: str = "x") -> int | None:
+    async with storage.begin() as uow:
+        await uow.limits.make(name, slots)
+        return await uow.limits.take(name, slots, at, at + timedelta(seconds=40))
+
+
+async def give(storage: Storage, slot: int, taken_at: datetime, free_at: datetime) -> None:
+    async with storage.begin() as uow:
+        await uow.limits.give("x", slot, taken_at + timedelta(seconds=40), free_at)
+
+
+async def free_at(storage: Storage, slots: int = 3, name: str = "x") -> datetime | None:
+    async with storage.read() as uow:
+        return await uow.limits.free_at(name, slots)
+
+
+async def test_a_limit_has_so_many_slots_and_no_more(storage: Storage) -> None:
+    assert [await take(storage, NOON) for _ in range(5)] == [0, 1, 2, None, None]
+
+    assert await free_at(storage) == NOON + timedelta(seconds=40)
+    assert await take(storage, NOON, name="y") == 0
+
+
+async def test_a_slot_is_taken_again_from_the_moment_it_was_given_back_for(
+    storage: Storage,
+) -> None:
+    taken = [await take(storage, NOON) for _ in range(3)]
+    assert taken == [0, 1, 2]
+    again_at = NOON + timedelta(seconds=10)
+    await give(storage, 1, NOON, again_at)
+
+    assert await free_at(storage) == again_at
+    assert await take(storage, again_at - timedelta(microseconds=1)) is None
+    assert await take(storage, again_at) == 1
+    assert await take(storage, again_at) is None
+
+
+async def test_a_slot_that_nobody_gives_back_is_free_in_the_end(storage: Storage) -> None:
+    for _ in range(3):
+        await take(storage, NOON)
+
+    assert await take(storage, NOON + timedelta(seconds=39)) is None
+    assert await take(storage, NOON + timedelta(seconds=40)) == 0
+
+
+async def test_who_gives_back_too_late_frees_nobody_elses_turn(storage: Storage) -> None:
+    """A process that stood still for long must not end the turn of who came after it."""
+    assert await take(storage, NOON, slots=1) == 0
+    later = NOON + timedelta(seconds=41)
+    assert await take(storage, later, slots=1) == 0
+
+    await give(storage, 0, NOON, later + timedelta(seconds=1))
+
+    assert await free_at(storage, slots=1) == later + timedelta(seconds=40)
+
+
+async def test_fewer_slots_than_were_made_are_kept_to(storage: Storage) -> None:
+    """An operator lowers the limit, and then raises it above what it was."""
+    await take(storage, NOON - timedelta(hours=1), slots=5)
+
+    assert [await take(storage, NOON, slots=2) for _ in range(3)] == [1, 0, None]
+    assert await free_at(storage, slots=2) == NOON + timedelta(seconds=40)
+    assert sorted([await take(storage, NOON, slots=7) or 0 for _ in range(5)]) == [2, 3, 4, 5, 6]
+    assert await take(storage, NOON, slots=7) is None
+
+
+async def test_a_limit_that_nobody_made_has_no_slot(storage: Storage) -> None:
+    assert await free_at(storage) is None
+    async with storage.begin() as uow:
+        assert await uow.limits.take("x", 3, NOON, NOON) is None
+
+
+async def test_a_turn_that_is_rolled_back_was_not_taken(storage: Storage) -> None:
+    await take(storage, NOON - timedelta(hours=1))
+
+    async def take_and_fail() -> None:
+        async with storage.begin() as uow:
+            await uow.limits.take("x", 3, NOON, NOON + timedelta(days=1))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await take_and_fail()
+
+    assert [await take(storage, NOON) for _ in range(4)] == [1, 2, 0, None]
+
+
+async def test_a_snapshot_takes_no_slot(storage: Storage) -> None:
+    await take(storage, NOON - timedelta(hours=1))
+
+    with pytest.raises(StorageError):
+        async with storage.read() as uow:
+            await uow.limits.take("x", 3, NOON, NOON + timedelta(days=1))
+
+
+async def test_of_32_at_once_each_slot_is_taken_by_one(storages: Storages) -> None:
+    several = [await storages.open() for _ in range(4)]
+
+    taken = await asyncio.gather(*(take(several[n % 4], NOON, slots=20) for n in range(32)))
+
+    assert sorted(slot for slot in taken if slot is not None) == list(range(20))
+    assert taken.count(None) == 12
 
 
 @pytest.mark.parametrize("status", TopUpStatus)

@@ -14,12 +14,19 @@ from kiebot.core.catalog import (
     Catalog,
     CatalogDiff,
     Category,
+    CreditRow,
     Model,
     PriceRow,
     Unit,
     diff,
 )
-from kiebot.core.errors import AnswerProblem, CatalogError, InvalidAnswerError, NotFoundError
+from kiebot.core.errors import (
+    AnswerProblem,
+    CatalogError,
+    InvalidAnswerError,
+    NotFoundError,
+    PriceMissingError,
+)
 from kiebot.core.language import Language, Localized
 from kiebot.core.media import MediaKind
 from kiebot.core.money import Money
@@ -30,6 +37,7 @@ from kiebot.core.params import (
     FileParam,
     FilesParam,
     Forbids,
+    JsonValue,
     Limits,
     NumberParam,
     OneOf,
@@ -48,7 +56,7 @@ from kiebot.core.params import (
     shown,
     verify,
 )
-from kiebot.core.pricing import Quote, is_flat, quote
+from kiebot.core.pricing import Quote, is_flat, quote, sold_values
 
 SHIPPED = load_catalog()
 ON_SALE = [pytest.param(model, id=model.id) for model in SHIPPED.on_sale]
@@ -93,8 +101,23 @@ def test_seven_categories_and_eighty_nine_models_are_shipped() -> None:
     assert SHIPPED.problems == ()
 
 
+SMALL: dict[str, JsonValue] = {"text": "кот", "audio_url": ADDRESS, "video_url": ADDRESS}
+"""What units are counted by in the shipped catalog, as little of it as can be."""
+
+
+def rows(model: Model) -> tuple[PriceRow | CreditRow, ...]:
+    return (*model.prices, *model.credits)
+
+
+def of_a_small_job(model: Model) -> Quote:
+    known = {param.name for param in model.params}
+    answers = {**defaults(model), **{n: v for n, v in SMALL.items() if n in known}}
+    return quote(model, answers, Decimal(2), {ADDRESS: Decimal(1)})
+
+
 def test_the_confirmed_prices_are_the_prices() -> None:
-    sold = {model.id: quote(model, defaults(model), Decimal(2)) for model in SHIPPED.on_sale}
+    """Flat, or of the first unit: what the owner typed is what the smallest job costs."""
+    sold = {model.id: of_a_small_job(model) for model in SHIPPED.on_sale}
 
     assert sold == {
         model_id: Quote(kie_price=Money.rub(kie), price=Money.rub(price))
@@ -102,12 +125,54 @@ def test_the_confirmed_prices_are_the_prices() -> None:
     }
 
 
+UNITS = {
+    "elevenlabs/audio-isolation": Unit(param="audio_url", size=90, in_seconds=True),
+    "elevenlabs/speech-to-text": Unit(param="audio_url", size=180, in_seconds=True),
+    "elevenlabs/text-to-speech-turbo-2-5": Unit(param="text", size=3000),
+    "elevenlabs/text-to-speech-multilingual-v2": Unit(param="text", size=1000),
+    "topaz/video-upscale": Unit(param="video_url", size=15, in_seconds=True),
+}
+"""Where a flat price would sell long inputs below what KIE takes."""
+
+
 @pytest.mark.parametrize("model", ON_SALE)
 def test_a_person_pays_exactly_twice_what_kie_takes(model: Model) -> None:
-    found = quote(model, {}, Decimal(2))
+    found = of_a_small_job(model)
 
-    assert is_flat(model)
     assert found.price.kopecks == 2 * found.kie_price.kopecks
+    (row,) = model.prices
+    assert row.per == UNITS.get(model.id)
+    assert is_flat(model) == (model.id not in UNITS)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "dear"),
+    [("bytedance/seedance-1.5-pro", "1080p"), ("veo3", "4k"), ("veo3_fast", "4k")],
+)
+def test_what_nobody_knows_the_cost_of_is_not_offered(model_id: str, dear: str) -> None:
+    model = SHIPPED.model(model_id)
+    values = [option.value for option in options(model, {}, "resolution", Language.EN)]
+
+    assert dear in values
+    assert dear not in sold_values(model, defaults(model), "resolution", values)
+    with pytest.raises(PriceMissingError) as caught:
+        quote(model, {**defaults(model), "resolution": dear}, Decimal(2))
+    assert dict(caught.value.sold)["resolution"] == tuple(str(v) for v in values if v != dear)
+
+
+def test_what_is_measured_has_a_longest_that_is_taken() -> None:
+    measured = {
+        (model.id, row.per.param)
+        for model in SHIPPED.models
+        for row in rows(model)
+        if row.per is not None and row.per.in_seconds
+    }
+
+    assert len(measured) == 8
+    for model_id, name in measured:
+        (param,) = (p for p in SHIPPED.model(model_id).params if p.name == name)
+        assert isinstance(param, FileParam)
+        assert param.max_seconds
 
 
 def test_every_other_model_is_listed_with_its_reason() -> None:
@@ -326,6 +391,7 @@ def model(model_id: str = "cat", **fields: Any) -> Model:
 
 
 GOOD = model("good")
+PHOTO = FileParam(name="photo", label=LABEL, media=MediaKind.IMAGE)
 
 
 def catalog(*models: Model) -> Catalog:
@@ -380,7 +446,16 @@ def test_a_model_is_found_by_its_key() -> None:
         (model(prices=(row(when={"nothing": ("a",)}),)), "prices[0]", "no param nothing"),
         (model(prices=(row(when={"size": ("4K",)}),)), "prices[0]", "size cannot be '4K'"),
         (model(prices=(row(when={"sound": (1,)}),)), "prices[0]", "sound cannot be 1"),
-        (model(prices=(row(when={"prompt": ("кот",)}),)), "prices[0]", "neither choice"),
+        (
+            model(params=(PHOTO,), prices=(row(when={"photo": ("file:a",)}),)),
+            "prices[0]",
+            "neither choice",
+        ),
+        (
+            model(params=(PHOTO,), prices=(row(per=Unit(param="photo", in_seconds=True)),)),
+            "prices[0]",
+            "photo has no length",
+        ),
         (model(prices=(row(), row("12.00"))), "prices[1]", "prices[0] fits too"),
         (
             model(prices=(row(when={"size": ("1K", "2K")}), row(when={"sound": (True,)}))),
@@ -479,6 +554,26 @@ def test_a_model_without_a_price_is_off_and_no_problem() -> None:
     assert found.problems == ()
 
 
+@pytest.mark.parametrize("family", ["chat", "midjourney"])
+def test_a_family_that_kiebot_does_not_speak_is_never_sold(family: str) -> None:
+    """A price alone must not sell what nobody can ask KIE for."""
+    why = f"kiebot does not speak KIE's {family} interface"
+
+    found = catalog(model(family=family), model("old", family=family, off=f"{why}; gone"))
+
+    assert found.model("cat").prices
+    assert found.on_sale == (GOOD,)
+    assert (found.model("cat").off, found.model("old").off) == (why, f"{why}; gone")
+    assert found.problems == ()
+
+
+def test_an_unknown_family_is_never_sold() -> None:
+    found = catalog(model(family="hologram"))
+
+    assert found.on_sale == (GOOD,)
+    assert "'hologram' is none that kiebot speaks" in (found.model("cat").off or "")
+
+
 def test_a_reason_that_was_given_is_kept() -> None:
     assert catalog(model(off="withdrawn")).model("cat").off == "withdrawn"
 
@@ -503,9 +598,13 @@ def test_a_unit_is_at_least_one() -> None:
 
 
 def test_a_difference_is_told_model_by_model() -> None:
+    dear = (row("11.00"),)
     old = catalog(model("gone"), model("dearer"), model("on", off="soon"), model("off"))
     new = catalog(
-        model("dearer", prices=(row("11.00"),)), model("on"), model("off", off="why"), model("new")
+        model("dearer", prices=dear),
+        model("on", prices=dear),
+        model("off", off="why"),
+        model("new"),
     )
 
     assert diff(old, new) == CatalogDiff(

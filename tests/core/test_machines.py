@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 
 from kiebot.core import holds, jobs, topups
 from kiebot.core.errors import IllegalTransitionError
@@ -145,3 +146,27 @@ def test_a_correction_is_credited() -> None:
         topups.correct(topup(), Money(1))
     with pytest.raises(IllegalTransitionError):
         topups.credit(corrected, "700", LATER)
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_only_what_was_paid_and_has_ended_is_followed(status: JobStatus) -> None:
+    """Following asks what tasks cost: it moves nothing, and is no news of the job."""
+    before = OFFER if status is JobStatus.DRAFT else job(status)
+
+    if before.confirmed_at is not None and not before.is_open:
+        assert jobs.follow(before, LATER) == evolve(before, next_check_at=LATER)
+        assert jobs.follow(jobs.follow(before, LATER), None) == evolve(before, next_check_at=None)
+    else:
+        with pytest.raises(IllegalTransitionError):
+            jobs.follow(before, LATER)
+
+
+def test_a_job_ends_with_the_next_look_at_what_still_runs() -> None:
+    running = job(JobStatus.RUNNING, next_check_at=NOON)
+
+    assert jobs.succeed(running, RESULT, LATER).next_check_at is None
+    assert jobs.fail(running, FAILURE, LATER).next_check_at is None
+    assert jobs.succeed(running, RESULT, LATER, LATER).next_check_at == LATER
+    assert jobs.fail(running, FAILURE, LATER, LATER).next_check_at == LATER
+    refunded = jobs.refund(jobs.succeed(running, RESULT, LATER, LATER), LATER)
+    assert refunded.next_check_at == LATER

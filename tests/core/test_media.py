@@ -26,6 +26,7 @@ HEADS = {
     "audio/ogg": b"OggS\0\x02",
     "audio/wav": b"RIFF\x24\0\0\0WAVEfmt ",
     "audio/flac": b"fLaC\0\0\0\x22",
+    "audio/x-ms-wma": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa",
     "application/pdf": b"%PDF-1.7\n",
     "text/plain": "Привет, мир!\n".encode(),
 }

@@ -352,6 +352,26 @@ def test_what_is_no_such_file_is_refused(
     assert problem_of(picture(accept=(PNG,), max_mb=10), given) == (problem, limit)
 
 
+@pytest.mark.parametrize("make", [FileParam, FilesParam])
+def test_a_recording_has_a_limit_in_seconds(make: type[FileParam] | type[FilesParam]) -> None:
+    talk = make(name="audio", label=LABEL, media=MediaKind.AUDIO, max_seconds=15)
+
+    assert read_one(talk, attached(mime="audio/mpeg", seconds=Decimal(15)))
+    assert read_one(talk, attached(mime="audio/mpeg"))
+    assert problem_of(talk, attached(mime="audio/mpeg", seconds=Decimal("15.001"))) == (
+        AnswerProblem.LASTS_TOO_LONG,
+        15,
+    )
+
+
+@pytest.mark.parametrize("make", [FileParam, FilesParam])
+def test_a_limit_in_seconds_is_for_what_lasts(make: type[FileParam] | type[FilesParam]) -> None:
+    with pytest.raises(ValueError, match="no image lasts"):
+        make(name="image", label=LABEL, media=MediaKind.IMAGE, max_seconds=15)
+    with pytest.raises(ValueError, match="0 seconds"):
+        make(name="clip", label=LABEL, media=MediaKind.VIDEO, max_seconds=0)
+
+
 def test_without_a_list_of_types_the_kind_decides() -> None:
     assert read_one(picture(), attached(mime="image/heic"))
     assert problem_of(picture(), attached(mime="audio/ogg"))[0] is AnswerProblem.WRONG_KIND

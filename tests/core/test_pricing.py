@@ -15,6 +15,7 @@ from kiebot.core.money import Money
 from kiebot.core.params import (
     Choice,
     ChoiceParam,
+    FileParam,
     FilesParam,
     JsonValue,
     NumberParam,
@@ -22,7 +23,17 @@ from kiebot.core.params import (
     SwitchParam,
     TextParam,
 )
-from kiebot.core.pricing import Quote, is_flat, kie_price, lowest, price, quote
+from kiebot.core.pricing import (
+    Count,
+    Quote,
+    count,
+    is_flat,
+    kie_price,
+    lowest,
+    price,
+    quote,
+    sold_values,
+)
 
 LABEL = Localized(ru="Вопрос", en="Question")
 TWICE = Decimal(2)
@@ -30,6 +41,8 @@ TWICE = Decimal(2)
 TEXT = TextParam(name="text", label=LABEL, max_length=5000)
 SECONDS = NumberParam(name="seconds", label=LABEL, lowest=Decimal("0.5"), highest=22)
 IMAGES = FilesParam(name="images", label=LABEL, media=MediaKind.IMAGE)
+VOICE = FileParam(name="voice", label=LABEL, media=MediaKind.AUDIO)
+CLIPS = FilesParam(name="clips", label=LABEL, media=MediaKind.VIDEO)
 SOUND = SwitchParam(name="sound", label=LABEL)
 
 
@@ -216,6 +229,66 @@ def test_files_count_one_by_one() -> None:
     )
 
 
+MINUTE = Unit(param="voice", size=60, in_seconds=True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "roubles"),
+    [("0.01", "1.50"), ("60", "1.50"), ("60.001", "3.00"), ("120", "3.00"), ("3600", "90.00")],
+)
+def test_a_started_minute_of_a_recording_counts_whole(seconds: str, roubles: str) -> None:
+    spoken = by(MINUTE, VOICE)
+
+    found = kie_price(spoken, {"voice": "file:///a.mp3"}, {"file:///a.mp3": Decimal(seconds)})
+
+    assert found == Money.rub(roubles)
+
+
+def test_clips_are_counted_together() -> None:
+    """Two halves of a second are one second, as KIE bills what it makes of both."""
+    model = by(Unit(param="clips", in_seconds=True), CLIPS)
+    lengths = {"file:a": Decimal("0.5"), "file:b": Decimal("1.5")}
+
+    assert kie_price(model, {"clips": ["file:a", "file:b"]}, lengths) == Money.rub("3.00")
+
+
+@pytest.mark.parametrize(
+    "measures", [{}, {"file:other": Decimal(5)}, {"file:a": Decimal(0)}, {"file:a": Decimal("NaN")}]
+)
+def test_what_nobody_measured_has_no_price_and_says_so(measures: dict[str, Decimal]) -> None:
+    with pytest.raises(PriceMissingError, match="voice cannot be counted") as caught:
+        kie_price(by(MINUTE, VOICE), {"voice": "file:a"}, measures)
+
+    assert caught.value.uncounted == "voice"
+
+
+def test_one_of_several_that_nobody_measured_has_no_price() -> None:
+    model = by(Unit(param="clips", in_seconds=True), CLIPS)
+
+    with pytest.raises(PriceMissingError):
+        kie_price(model, {"clips": ["file:a", "file:b"]}, {"file:a": Decimal(5)})
+
+
+def test_where_there_is_no_answer_a_default_counts() -> None:
+    """It is what KIE then takes; an answer beats it."""
+    images = NumberParam(name="count", label=LABEL, lowest=1, highest=6, whole=True)
+    model = by(Unit(param="count", default=2), images)
+
+    assert kie_price(model, {}) == Money.rub("3.00")
+    assert kie_price(model, {"count": None}) == Money.rub("3.00")
+    assert kie_price(model, {"count": 1}) == Money.rub("1.50")
+
+
+def test_what_was_counted_is_told() -> None:
+    spoken = by(MINUTE, VOICE)
+
+    counted = count(spoken, {"voice": "file:a"}, {"file:a": Decimal("90.5")})
+
+    assert counted == Count(row=spoken.prices[0], unit=MINUTE, amount=Decimal("90.5"), units=2)
+    assert count(spoken, {"voice": "file:a"}) is None
+    assert count(model(row("1.00")), {}) is None
+
+
 def test_units_are_multiplied_before_anything_is_rounded() -> None:
     clip = model(row("0.01", per=Unit(param="duration")), params=(choice("duration", "5", "10"),))
 
@@ -232,3 +305,30 @@ def test_a_from_price_is_the_cheapest_row() -> None:
     assert lowest(TABLE, TWICE) == Quote(kie_price=Money.rub("2.00"), price=Money.rub("4.00"))
     assert not is_flat(TABLE)
     assert not is_flat(by(Unit(param="seconds"), SECONDS))
+
+
+def test_one_price_for_all_that_can_be_bought_is_flat() -> None:
+    """Answers that are not sold do not turn 360 into "from 360"."""
+    assert is_flat(model(row("2.00", when={"resolution": ("720p",)}), params=TABLE.params))
+
+
+# What a screen offers
+
+
+def test_a_value_without_a_price_is_not_offered() -> None:
+    values = ("480p", "720p", "1080p", "4k")
+
+    assert sold_values(TABLE, {"sound": False}, "resolution", values) == ("480p", "720p", "1080p")
+    assert sold_values(TABLE, {"sound": True}, "resolution", values) == ("480p", "720p")
+
+
+def test_where_nothing_fits_beside_the_other_answers_all_that_may_ever_is_offered() -> None:
+    """From 1080p with sound, which has no price, both ways out are open."""
+    answers: dict[str, JsonValue] = {"resolution": "4k", "sound": True}
+
+    assert sold_values(TABLE, answers, "sound", (True, False)) == (True, False)
+    assert sold_values(TABLE, answers, "resolution", ("480p", "4k")) == ("480p",)
+
+
+def test_a_question_that_no_row_asks_about_offers_everything() -> None:
+    assert sold_values(TABLE, {"resolution": "4k"}, "style", ("a", "b")) == ("a", "b")

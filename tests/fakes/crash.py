@@ -18,10 +18,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from attrs import define, evolve, field, frozen
 
+from kiebot.adapters.kie.live import LiveKieClient
 from kiebot.adapters.kie.stub import BytesFile, StubKieClient
+from kiebot.adapters.media.live import LiveMedia
+from kiebot.adapters.media.stub import StubMedia
 from kiebot.adapters.storage.postgres import PostgresStorage
 from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.core.dialog.screen import Screen
@@ -33,6 +37,7 @@ from kiebot.core.money import Money
 from kiebot.core.tasks import TaskId, TaskRequest, TaskStatus
 from kiebot.core.users import UserId
 from kiebot.ports.kie import InputFile, KieClient
+from kiebot.ports.media import Media
 from kiebot.ports.storage import Lead, Storage, UnitOfWork
 from tests.fakes.clock import FakeClock
 from tests.fakes.shop import TERMS, Reader, Shop
@@ -148,6 +153,13 @@ class SteppingKie:
         finally:
             self.step("after recordInfo")
 
+    async def is_task_of(self, request: TaskRequest, task_id: TaskId) -> bool:
+        self.step("before recordInfo")
+        try:
+            return await self.inner.is_task_of(request, task_id)
+        finally:
+            self.step("after recordInfo")
+
     async def upload(self, file: InputFile) -> str:
         self.step("before an upload")
         try:
@@ -158,15 +170,20 @@ class SteppingKie:
     async def credits(self) -> Decimal:
         return await self.inner.credits()
 
-    def open_result(self, url: str) -> AbstractAsyncContextManager[InputFile]:
-        return self.inner.open_result(url)
+    @asynccontextmanager
+    async def open_result(self, url: str) -> AsyncIterator[InputFile]:
+        self.step("before reading a result")
+        async with self.inner.open_result(url) as file:
+            yield file
+        self.step("after reading a result")
 
 
 @define
 class SteppingReader(Reader):
-    """A reader whose being told is a step."""
+    """A reader whose being told is a step, and who looks at results."""
 
     step: Steps = field(kw_only=True)
+    kie: KieClient = field(kw_only=True)
 
     async def show(self, _: UserId, screen: Screen) -> None:
         self.step("before telling")
@@ -179,7 +196,12 @@ class SteppingReader(Reader):
 
     async def screen_of(self, event: Event) -> Screen:
         match event:
-            case JobSucceeded(job_id=about) | JobFailed(job_id=about):
+            case JobSucceeded(job_id=about, result=result):
+                for url in result.urls:
+                    async with self.kie.open_result(url) as file:
+                        assert [chunk async for chunk in file.chunks()]
+                return Screen(text=f"job {about}")
+            case JobFailed(job_id=about):
                 return Screen(text=f"job {about}")
             case TopUpApproved(topup_id=about):
                 return Screen(text=f"topup {about}")
@@ -192,12 +214,14 @@ class Story:
     """
     A person tops up, has a picture changed and waits for it; `prompt` says what becomes of it.
 
-    `later`: the process was killed before, and this one is started again.
+    `kie` is the address of kie.ai's stand-in, None: the stub in the process. `later`: the process
+    was killed before, and this one is started again.
     """
 
     folder: Path
     database: str
     prompt: str
+    kie: str | None = None
     kill_at: int | None = None
     later: bool = False
 
@@ -210,14 +234,18 @@ class Story:
         if self.later:
             clock.advance(LONG.total_seconds())
         step = Steps(Diary(self.folder), self.kill_at)
-        kie = StubKieClient(clock, delay_s=1)
-        async with open_database(self.database) as storage:
+        async with open_database(self.database) as storage, self._far_side(clock) as (kie, media):
+            terms = evolve(TERMS, demo_grant=Money(1000))
+            if self.kie is not None:
+                terms = evolve(terms, creates_per_10s=20, queries_per_s=10)
+            stepping = SteppingKie(kie, step)
             shop = Shop(
                 storage=SteppingStorage(storage, step),
-                kie=SteppingKie(kie, step),
+                kie=stepping,
+                media=media,
                 clock=clock,
-                terms=evolve(TERMS, demo_grant=Money(1000)),
-                reader=SteppingReader(step=step),
+                terms=terms,
+                reader=SteppingReader(step=step, kie=stepping),
                 prefix="later" if self.later else "first",
             )
             await shop.storage.migrate()
@@ -226,6 +254,21 @@ class Story:
                 if self.later:
                     await _work(shop, lead)
                 await _live(shop, lead, self.prompt)
+
+    @asynccontextmanager
+    async def _far_side(self, clock: FakeClock) -> AsyncIterator[tuple[KieClient, Media]]:
+        """kie.ai and the network, or the stubs in their place."""
+        if self.kie is None:
+            yield StubKieClient(clock, delay_s=1), StubMedia()
+            return
+        place = urlsplit(self.kie)
+        media = LiveMedia(allowed={(place.hostname or "", place.port or 80)})
+        kie = LiveKieClient(
+            api_url=self.kie, upload_url=self.kie, token="any", timeout_s=10, fetch=media.fetch
+        )
+        yield kie, media
+        await kie.close()
+        await media.close()
 
 
 async def _live(shop: Shop, lead: Lead, prompt: str) -> None:

@@ -9,6 +9,7 @@ from attrs import define, field
 
 from kiebot.adapters.catalog import load_catalog
 from kiebot.adapters.kie.stub import StubKieClient
+from kiebot.adapters.media.stub import StubMedia
 from kiebot.app import Kiebot
 from kiebot.core.audit import Problem
 from kiebot.core.catalog import Catalog
@@ -22,6 +23,7 @@ from kiebot.core.terms import PaymentDetails, Terms
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
 from kiebot.ports.kie import InputFile, KieClient
+from kiebot.ports.media import Media
 from kiebot.ports.storage import Storage
 from kiebot.worker import Worker
 from tests.fakes.clock import FakeClock
@@ -71,6 +73,7 @@ class Shop:
     clock: FakeClock
     terms: Terms = TERMS
     catalog: Catalog = CATALOG
+    media: Media = field(factory=StubMedia)
     reader: Reader = field(factory=Reader)
     prefix: str = "id"
     kiebot: Kiebot = field(init=False)
@@ -83,6 +86,7 @@ class Shop:
             self.kie,
             self.catalog,
             self.terms,
+            media=self.media,
             clock=self.clock,
             new_id=lambda: f"{self.prefix}{next(numbers)}",
         )

@@ -159,7 +159,7 @@ class Talk:
                 else:
                     self._news(words)
             case ["bad", "news"]:
-                self._tell(screen("bad news", *_media("broken", "cat")))
+                self._tell(screen("bad news", *_media("broken", "moved", "cat")))
             case ["run" | "stop" as order]:
                 self.is_running = order == "run"
                 self.pulse.beat()
@@ -198,9 +198,12 @@ class Talk:
 
     @asynccontextmanager
     async def open_media(self, media: Media) -> AsyncIterator[InputFile]:
-        """A picture, but not of what is broken."""
+        """A picture, but not of what is broken, and a page in place of what has moved."""
         if "broken" in media.url:
             raise MediaError(media.url, "broken")
+        if "moved" in media.url:
+            yield BytesFile(name="cat.png", content=b"<html>It is not here.</html>")
+            return
         yield BytesFile(name="cat.png", content=picture())
 
 

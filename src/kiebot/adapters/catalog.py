@@ -7,18 +7,22 @@ the format does not have are wrong, too: a mistyped `when` would make a price st
 """
 
 import json
+import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from kiebot.core.catalog import (
+    COST_GUARD,
     NO_PRICE,
     Catalog,
     CatalogProblem,
     Category,
+    CreditRow,
     Model,
     PriceRow,
     Unit,
@@ -52,10 +56,19 @@ from kiebot.core.params import (
 FORMATS = ("kiebot-catalog-1",)
 """The versions of the format that this kiebot reads."""
 
+LOWEST_RATE, HIGHEST_RATE = Decimal(10), Decimal(1000)
+"""
+Roubles per US dollar that can be meant. Our choice: the rate was last below 10 in 1998, and above
+1,000 a digit is one too many.
+"""
+
 NO_QUESTION = ("list", "object", "objects")
 """Kinds of params that no one can be asked for: lists of texts, and anything made of parts."""
 
 _PRICE = re.compile(r"\d{1,9}(?:\.\d{1,2})?", re.ASCII)
+_RATE = re.compile(r"\d{1,6}(?:[.,]\d{1,6})?", re.ASCII)
+_CREDITS = re.compile(r"\d{1,6}(?:\.\d{1,4})?", re.ASCII)
+_MONTH = re.compile(r"\d{4}-\d{2}(?:-\d{2})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _UNSET: Any = object()
 _T = TypeVar("_T")
@@ -68,15 +81,7 @@ def load_catalog(path: Path | None = None) -> Catalog:
     Raises:
         CatalogError: It cannot be read, is no catalog, or has nothing on sale.
     """
-    source = files("kiebot").joinpath("catalog.json") if path is None else path
-    name = "the packaged catalog" if path is None else str(path)
-    try:
-        text = source.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise CatalogError(f"{name}: not UTF-8 text (byte {exc.start})") from exc
-    except OSError as exc:
-        raise CatalogError(f"{name}: cannot be read: {exc.strerror or exc}") from exc
-    return read_catalog(text, name)
+    return read_catalog(_text_of(path), _name_of(path))
 
 
 def read_catalog(text: str, name: str = "catalog") -> Catalog:
@@ -102,15 +107,74 @@ def read_catalog(text: str, name: str = "catalog") -> Catalog:
         top.one_of("format", FORMATS)
         shelves = top.items("categories")
         offers = top.items("models")
+        cost_guard = _rate(top, "cost_guard_rub_per_usd") or COST_GUARD
+        rub_per_usd = _rate(top, "rub_per_usd")
         top.end()
     except _WrongError as exc:
         raise CatalogError(f"{name}: {exc.field}: {exc.why}") from exc
     categories = _each(shelves, "categories", _category, problems)
     models = _each(offers, "models", _model_or_outline(problems), problems)
     try:
-        return Catalog.of(categories, models, problems)
+        return Catalog.of(
+            categories, models, problems, cost_guard=cost_guard, rub_per_usd=rub_per_usd
+        )
     except CatalogError as exc:
         raise CatalogError(f"{name}: {exc}") from exc
+
+
+def parse_rate(text: str) -> Decimal | None:
+    """Roubles per US dollar, such as `92.5`, or None where it is no rate that can be meant."""
+    if not _RATE.fullmatch(text.strip()):
+        return None
+    rate = Decimal(text.strip().replace(",", "."))
+    return rate if LOWEST_RATE <= rate <= HIGHEST_RATE else None
+
+
+def priced_text(
+    tables: Mapping[str, Sequence[PriceRow]], rub_per_usd: Decimal, base: Path | None = None
+) -> str:
+    """
+    A catalog as its file has it: the base (None: the packaged one) with these price tables, by
+    model id, made at this rate.
+
+    Everything else of the base stays, but its guard: it becomes the rate, which is what the owner
+    vouches for.
+
+    Raises:
+        CatalogError: The base cannot be read, or is no catalog.
+    """
+    load_catalog(base)
+    found = json.loads(_text_of(base))
+    rate = format(rub_per_usd, "f")
+    rates = {"rub_per_usd": rate, "cost_guard_rub_per_usd": rate}
+    # A person who opens the file sees first what it is.
+    top = {"format": found["format"], **rates, **{k: v for k, v in found.items() if k not in rates}}
+    for entry in top["models"]:
+        rows = tables.get(entry["id"]) if isinstance(entry, dict) and "id" in entry else None
+        if rows:
+            entry["prices"] = [_written(row) for row in rows]
+    return json.dumps(top, ensure_ascii=False, indent=1) + "\n"
+
+
+def save(path: Path, text: str) -> None:
+    """
+    Write a catalog. The file is there whole, or as it was: it is written beside, then put in place.
+
+    Raises:
+        CatalogError: It cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as exc:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise CatalogError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
 
 
 class _WrongError(Exception):
@@ -120,6 +184,35 @@ class _WrongError(Exception):
         super().__init__(f"{field}: {why}")
         self.field = field
         self.why = why
+
+
+def _name_of(path: Path | None) -> str:
+    return "the packaged catalog" if path is None else str(path)
+
+
+def _text_of(path: Path | None) -> str:
+    source = files("kiebot").joinpath("catalog.json") if path is None else path
+    name = _name_of(path)
+    try:
+        return source.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise CatalogError(f"{name}: not UTF-8 text (byte {exc.start})") from exc
+    except OSError as exc:
+        raise CatalogError(f"{name}: cannot be read: {exc.strerror or exc}") from exc
+
+
+def _written(row: PriceRow) -> dict[str, Any]:
+    """A price row as the format has it."""
+    entry: dict[str, Any] = {
+        "rub": f"{row.kie_price.kopecks // 100}.{row.kie_price.kopecks % 100:02}"
+    }
+    if row.when:
+        entry["when"] = {name: list(values) for name, values in row.when.items()}
+    if row.per is not None:
+        size = {"seconds": row.per.size} if row.per.in_seconds else {"size": row.per.size}
+        default = {} if row.per.default is None else {"default": row.per.default}
+        entry["per"] = {"param": row.per.param, **size, **default}
+    return {**entry, "source": row.source, "date": row.date}
 
 
 class _Object(dict[str, Any]):
@@ -289,6 +382,10 @@ def _model(value: Any, problems: list[CatalogProblem]) -> Model:
             unasked.append(why_not)
     rules = _each(entry.items("rules", ()), "rules", _rules, problems)
     prices = _each(entry.items("prices"), "prices", _price, problems)
+    billed = entry.items("credits", ())
+    # Where the credits are from is said once for all rows of a model.
+    source, date = _credits_from(entry, needed=bool(billed))
+    billing = _each(billed, "credits", lambda row: _credit(row, source, date), problems)
     off = entry.text_or_none("off")
     reasons = [*([] if prices else [NO_PRICE]), *([off] if off else []), *unasked]
     entry.take("facts", None)
@@ -307,6 +404,7 @@ def _model(value: Any, problems: list[CatalogProblem]) -> Model:
         params=tuple(params),
         rules=tuple(rule for several in rules for rule in several),
         prices=tuple(prices),
+        credits=tuple(billing),
         deadline_s=entry.whole_or_none("deadline_s"),
         off="; ".join(reasons) or None,
     )
@@ -438,6 +536,7 @@ def _file_fields(entry: _Entry) -> dict[str, Any]:
         "media": MediaKind(entry.one_of("media", [kind.value for kind in MediaKind])),
         "accept": entry.texts("accept"),
         "max_mb": entry.whole_or_none("max_mb"),
+        "max_seconds": entry.whole_or_none("max_seconds"),
     }
 
 
@@ -486,18 +585,67 @@ def _price(value: Any) -> PriceRow:
     roubles = entry.take("rub")
     if not isinstance(roubles, str) or not _PRICE.fullmatch(roubles):
         raise _WrongError("rub", f'must be roubles as a text, "12.50", not {_said(roubles)}')
-    when = {name: _values(name, given) for name, given in entry.table("when").items()}
-    per = None
-    if entry.has("per"):
-        unit = _Entry(entry.take("per"), "per")
-        per = Unit(param=unit.text("param"), size=unit.whole("size", 1))
-        unit.end()
+    when = _conditions(entry)
+    per = _unit(entry)
     date = entry.text("date")
     if not _DATE.fullmatch(date):
         raise _WrongError("date", f"must be a day such as 2026-11-22, not {_said(date)}")
     source = entry.text("source")
     entry.end()
     return PriceRow(kie_price=Money.rub(roubles), when=when, per=per, source=source, date=date)
+
+
+def _credits_from(entry: _Entry, *, needed: bool) -> tuple[str, str]:
+    """The source and the month of a model's credits; without rows both may be left out."""
+    if not needed:
+        return entry.text_or_none("credits_source") or "", entry.text_or_none("credits_date") or ""
+    source, date = entry.text("credits_source"), entry.text("credits_date")
+    if not _MONTH.fullmatch(date):
+        why = f"must be a month or a day such as 2025-12 or 2025-12-23, not {_said(date)}"
+        raise _WrongError("credits_date", why)
+    return source, date
+
+
+def _credit(value: Any, source: str, date: str) -> CreditRow:
+    entry = _Entry(value, "credits")
+    amount = entry.take("credits")
+    if not isinstance(amount, str) or not _CREDITS.fullmatch(amount):
+        raise _WrongError("credits", f'must be credits as a text, "3.5", not {_said(amount)}')
+    when = _conditions(entry)
+    per = _unit(entry)
+    variant = entry.text_or_none("variant") or ""
+    entry.end()
+    return CreditRow(
+        credits=Decimal(amount), when=when, per=per, variant=variant, source=source, date=date
+    )
+
+
+def _conditions(entry: _Entry) -> dict[str, tuple[JsonValue, ...]]:
+    return {name: _values(name, given) for name, given in entry.table("when").items()}
+
+
+def _unit(entry: _Entry) -> Unit | None:
+    """What a row counts: `size` of an answer, or `seconds` of the files it names."""
+    if not entry.has("per"):
+        return None
+    unit = _Entry(entry.take("per"), "per")
+    in_seconds = unit.has("seconds")
+    param = unit.text("param")
+    size = unit.whole("seconds") if in_seconds else unit.whole("size", 1)
+    default = unit.whole_or_none("default")
+    unit.end()
+    return Unit(param=param, size=size, in_seconds=in_seconds, default=default)
+
+
+def _rate(entry: _Entry, name: str) -> Decimal | None:
+    given = entry.take(name, None)
+    if given is None:
+        return None
+    rate = parse_rate(given) if isinstance(given, str) else None
+    if rate is None:
+        wanted = f'roubles per US dollar as a text, "92.5", {LOWEST_RATE} to {HIGHEST_RATE}'
+        raise _WrongError(name, f"must be {wanted}, not {_said(given)}")
+    return rate
 
 
 def _params_in(value: str) -> Literal["input", "body"]:

@@ -18,6 +18,10 @@ import click
 COMMANDS = {
     "chat": ("kiebot.cli.chat:chat", "Talk to kiebot here, in the terminal."),
     "models": ("kiebot.cli.models:models", "List the models, their questions and prices."),
+    "stub-kie": (
+        "kiebot.cli.stub_kie:stub_kie",
+        "Answer as kie.ai does, for development and tests.",
+    ),
     "admin": ("kiebot.cli.admin:admin", "Review top-ups, correct wallets, refund jobs."),
     "audit": ("kiebot.cli.audit:audit", "Recompute every wallet and check every rule of money."),
     "doctor": ("kiebot.cli.doctor:doctor", "Check the configuration and what it leads to."),

@@ -11,17 +11,36 @@ from kiebot.cli.options import (
     IdType,
     LineType,
     MoneyType,
+    RateType,
+    SinceType,
     UserIdType,
     WithNegatives,
     database_options,
     json_option,
     load_settings,
 )
-from kiebot.cli.printing import duration, iso, moment, roubles, show, show_json, table
+from kiebot.cli.printing import (
+    duration,
+    iso,
+    moment,
+    number,
+    roubles,
+    show,
+    show_json,
+    signed_roubles,
+    table,
+)
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+
+    from rich.table import Table
+    from rich.text import Text
+
     from kiebot.compose import Kiebot
     from kiebot.core.jobs import Job
+    from kiebot.core.margins import Margin, Misfit, ModelSums, Report
     from kiebot.core.money import Money
     from kiebot.core.topups import TopUp
     from kiebot.core.wallet import LedgerEntry, Wallet
@@ -230,6 +249,40 @@ def jobs(database: str | None, *, live: bool, as_json: bool) -> None:
     show(rows)
 
 
+@admin.command("costs")
+@click.option(
+    "--since",
+    type=SinceType(),
+    metavar="DAYS|DATE",
+    help="Only jobs confirmed since then: 30 (days), or a day such as 2026-11-01 (UTC).",
+)
+@click.option(
+    "--rub-per-usd",
+    type=RateType(),
+    metavar="N",
+    help="The rate that KIE's credits are counted at. Else that of the catalog.",
+)
+@database_options
+@json_option
+def costs(
+    *,
+    since: "datetime | None",
+    rub_per_usd: "Decimal | None",
+    database: str | None,
+    live: bool,
+    as_json: bool,
+) -> None:
+    """What each model brought in, what KIE took for it, and where a price no longer fits."""
+    report = _with(database, live, lambda kiebot: kiebot.costs(since, rub_per_usd))
+    if as_json:
+        show_json([_margin(line) for line in report.margins])
+        return
+    if not report.margins:
+        show(f"no job was confirmed since {moment(since)}" if since else "no job was confirmed yet")
+        return
+    show(_margins_table(report), "", *_margin_notes(report))
+
+
 def _with(
     database: str | None,
     live: bool,
@@ -305,6 +358,95 @@ async def _kie_says(kiebot: "Kiebot", job: "Job") -> str:
             return f"fail: {failure.detail or failure.reason}"
 
 
+def _margins_table(report: "Report") -> "Table":
+    amounts = ("jobs", "failed", "refunded", "income", "credits", "KIE cost", "margin", "%")
+    rows = table("", "model", *amounts, right=amounts)
+    for line in report.margins:
+        sums = line.sums
+        rows.add_row(
+            _mark(line),
+            sums.model_id,
+            str(sums.jobs),
+            str(sums.failed),
+            str(sums.refunded),
+            roubles(sums.income),
+            *_cost_cells(sums, line.cost),
+        )
+    total = report.total
+    rows.add_row(
+        "",
+        "all",
+        str(total.jobs),
+        str(total.failed),
+        str(total.refunded),
+        roubles(total.income),
+        *_cost_cells(total, report.total_cost),
+    )
+    return rows
+
+
+def _cost_cells(sums: "ModelSums", cost: "Money | None") -> tuple[str, str, str, str]:
+    """Credits, their cost, the margin, and that in percent of the income."""
+    more = "+?" if sums.untold else ""
+    taken = f"{sums.credits:f}{more}"
+    if cost is None:
+        return taken, "?", "?", ""
+    margin = sums.income.kopecks - cost.kopecks
+    percent = f"{margin / sums.income.kopecks:.0%}" if sums.income else ""
+    return taken, f"{roubles(cost)}{more}", signed_roubles(margin), percent
+
+
+def _mark(line: "Margin") -> "Text":
+    from rich.text import Text
+
+    from kiebot.core.margins import SoldAtLoss
+
+    if any(isinstance(misfit, SoldAtLoss) for misfit in line.misfits):
+        return Text("✗", style="bold red")
+    return Text("!" if line.misfits else "", style="bold yellow")
+
+
+def _margin_notes(report: "Report") -> list[str]:
+    """What the table leaves open, and first of all what is to be done about it."""
+    notes = [_misfit(misfit, report) for misfit in report.misfits]
+    if report.rub_per_usd is None:
+        notes.append(
+            "No rate is known, so no cost is: give --rub-per-usd N, or price the catalog at your"
+            " rate with `kiebot models price`."
+            f" Losses were looked for at {report.checked_at:f} roubles per US dollar."
+        )
+    else:
+        notes.append(f"At {report.rub_per_usd:f} roubles per US dollar; 1 credit is 0.005 USD.")
+    untold = report.total.untold
+    if untold:
+        notes.append(
+            f"KIE did not say what it took for {untold} of the tasks: their cost is missing (+?),"
+            " and the margin is smaller."
+        )
+    return notes
+
+
+def _misfit(misfit: "Misfit", report: "Report") -> str:
+    from kiebot.core.margins import DearerThanKnown, SoldAtLoss
+
+    match misfit:
+        case SoldAtLoss():
+            rate = "" if report.rub_per_usd is not None else " at a cautious rate"
+            return (
+                f"✗ {misfit.model_id} is sold at a loss: for job {misfit.job_id} KIE took"
+                f" {misfit.credits:f} credits, which are {roubles(misfit.costs)}{rate}, and the"
+                f" person paid {roubles(misfit.paid)}. Raise its price in the catalog, or price"
+                " it anew with `kiebot models price`."
+            )
+        case DearerThanKnown():
+            return (
+                f"! {misfit.model_id} is dearer than the catalog says: for job {misfit.job_id}"
+                f" KIE took {misfit.credits:f} credits, and {misfit.expected:f} were expected."
+                " Correct its credits in the catalog, then price it anew with"
+                " `kiebot models price`."
+            )
+
+
 def _age(job: "Job") -> int:
     from kiebot.compose import utc_now
 
@@ -350,6 +492,19 @@ def _entry(entry: "LedgerEntry") -> dict[str, Any]:
         "by": entry.by,
         "why": entry.why,
         "created_at": iso(entry.at),
+    }
+
+
+def _margin(line: "Margin") -> dict[str, Any]:
+    return {
+        "model_id": line.sums.model_id,
+        "jobs": line.sums.jobs,
+        "failed": line.sums.failed,
+        "refunded": line.sums.refunded,
+        "income_kop": line.sums.income.kopecks,
+        "kie_credits": number(line.sums.credits),
+        "kie_cost_kop": None if line.cost is None else line.cost.kopecks,
+        "margin_kop": line.margin_kop,
     }
 
 

@@ -12,6 +12,8 @@ from kiebot.cli.options import choose_database, database_options, json_option
 from kiebot.cli.printing import show_json
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from kiebot.config import Settings
 
 PATIENCE_S = 10.0
@@ -19,11 +21,19 @@ PATIENCE_S = 10.0
 
 
 class Check(NamedTuple):
-    """One thing looked at: how it is, or what to do about it."""
+    """One thing looked at: how it is, or what to do about it. `warns`: right now, but not long."""
 
     name: str
     ok: bool
     detail: str
+    warns: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What its line begins with."""
+        if not self.ok:
+            return "✗"
+        return "!" if self.warns else "✓"
 
 
 @click.command()
@@ -44,7 +54,8 @@ def doctor(
     """
     Check the configuration and what it leads to, a line each.
 
-    Nothing is changed, and no secret is printed. Exit 1 when something is wrong.
+    Nothing is changed, and no secret is printed. Exit 1 when something is wrong; what is marked
+    with ! works, but not for long.
     """
     checks = asyncio.run(_examine(database, output, live=live))
     if as_json:
@@ -52,7 +63,7 @@ def doctor(
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
-            click.echo(f"{'✓' if check.ok else '✗'} {check.name:<{width}}  {check.detail}")
+            click.echo(f"{check.mark} {check.name:<{width}}  {check.detail}")
     if not all(check.ok for check in checks):
         ctx.exit(1)
 
@@ -129,25 +140,50 @@ async def _database(settings: "Settings") -> list[Check]:
 
 
 async def _kie(settings: "Settings") -> list[Check]:
-    from kiebot.compose import kie_client
+    from kiebot.compose import check_kie, generating, reading
     from kiebot.core.errors import ConfigError, KiebotError
 
     try:
-        kie = kie_client(settings)
+        check_kie(settings)
     except ConfigError as error:
         return [Check("kie.ai", ok=False, detail=problem) for problem in error.problems]
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            reading(settings) as media,
+            generating(settings, media) as kie,
+        ):
             credits_left = await kie.credits()
     except (KiebotError, TimeoutError) as error:
         detail = _line(error) or f"no answer in {PATIENCE_S:.0f} s"
         return [Check("kie.ai", ok=False, detail=detail)]
     if not settings.test_mode:
-        return [Check("kie.ai", ok=True, detail=f"answers, {credits_left:f} credits left")]
+        return [_credits(settings, credits_left)]
     detail = "the stub in its place: no network, no cost"
     if settings.kie_api_token is not None:
         detail += " (KIE_API_TOKEN is for --live)"
     return [Check("kie.ai", ok=True, detail=detail)]
+
+
+def _credits(settings: "Settings", left: "Decimal") -> Check:
+    """Whether what is left at KIE lasts for a while."""
+    from kiebot.compose import load_catalog
+    from kiebot.core import stock
+    from kiebot.core.errors import CatalogError
+
+    try:
+        wanted = stock.enough(load_catalog(settings.catalog_path))
+    except CatalogError:
+        wanted = stock.FEW  # what is wrong with the catalog has its own line
+    match stock.judge(left, wanted):
+        case "none":
+            detail = "answers, no credits left: every job fails until you top up at kie.ai"
+            return Check("kie.ai", ok=False, detail=detail)
+        case "low":
+            detail = f"answers, {left:f} credits left, {wanted:f} would be enough: top up at kie.ai"
+            return Check("kie.ai", ok=True, detail=detail, warns=True)
+        case "enough":
+            return Check("kie.ai", ok=True, detail=f"answers, {left:f} credits left")
 
 
 def _output(folder: Path) -> Check:

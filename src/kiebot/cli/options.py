@@ -9,6 +9,8 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -90,6 +92,54 @@ class MoneyType(click.ParamType):  # type: ignore[type-arg] # generic since clic
                 ctx,
             )
         return amount
+
+
+class RateType(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5
+    """Roubles per US dollar."""
+
+    name = "rate"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Decimal:
+        """Read exactly; what cannot be meant as a rate is refused."""
+        from kiebot.compose import read_rate
+
+        if isinstance(value, Decimal):
+            return value
+        try:
+            return read_rate(str(value))
+        except ValueError as error:
+            self.fail(f"{_quoted(value)} is no rate; give {error}", param, ctx)
+
+
+class SinceType(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5
+    """From when on: a number of days back from now, or a day, in UTC."""
+
+    name = "since"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """`7` or `2026-11-01`."""
+        from kiebot.compose import utc_now
+
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        if re.fullmatch(r"\d{1,5}", text, re.ASCII) and int(text) > 0:
+            return utc_now() - timedelta(days=int(text))
+        try:
+            # The pattern, because more than days are ISO 8601: 20261101, 2026-W44-7.
+            day = re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII)
+            return datetime.fromisoformat(day[0] if day else "").replace(tzinfo=UTC)
+        except ValueError:
+            self.fail(
+                f"{_quoted(value)} is neither a number of days, such as 30, nor a day, such as"
+                " 2026-11-01",
+                param,
+                ctx,
+            )
 
 
 class LineType(click.ParamType):  # type: ignore[type-arg] # generic since click 8.5

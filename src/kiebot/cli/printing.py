@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from rich.console import Console
     from rich.table import Table
 
@@ -71,9 +73,20 @@ def roubles(amount: "Money") -> str:
     return f"{text}.{part:02}\N{NO-BREAK SPACE}₽" if part else f"{text}\N{NO-BREAK SPACE}₽"
 
 
+def signed_roubles(kopecks: int) -> str:
+    """A difference of amounts, which may be below zero: `-12.50 ₽`."""
+    from kiebot.core.money import Money
+
+    return ("-" if kopecks < 0 else "") + roubles(Money(abs(kopecks)))
+
+
 def rub(amount: "Money") -> int | float:
     """An amount in roubles for JSON: the shortest number that is exactly it."""
-    value = amount.roubles
+    return number(amount.roubles)
+
+
+def number(value: "Decimal") -> int | float:
+    """A decimal number for JSON: the shortest number that is exactly it."""
     return int(value) if value == value.to_integral_value() else float(value)
 
 

@@ -26,7 +26,7 @@ from kiebot.core.holds import Hold
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.media import Attachment, MediaKind
 from kiebot.core.money import Money
-from kiebot.core.tasks import Failure, Result
+from kiebot.core.tasks import Failure, Result, Task
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import EntryKind, LedgerEntry, Wallet, post
@@ -61,12 +61,14 @@ class Change:
     """
     Everything that a rule decided; it is stored whole or not at all.
 
-    `update_id` is the received update (in the inbox) that is thereby done.
+    `tasks` are tasks as they are now, new ones too. `update_id` is the received update (in the
+    inbox) that is thereby done.
     """
 
     jobs: tuple[JobStep, ...] = ()
     topups: tuple[TopUpStep, ...] = ()
     entry: LedgerEntry | None = None
+    tasks: tuple[Task, ...] = ()
     events: tuple[Event, ...] = ()
     expecting: Expecting | None = None
     update_id: int | None = None
@@ -109,9 +111,16 @@ def confirm(
 
 
 def succeed(
-    job: Job, hold: Hold, result: Result, at: datetime, *, model: Model | None, summary: str
+    job: Job,
+    hold: Hold,
+    result: Result,
+    at: datetime,
+    *,
+    model: Model | None,
+    summary: str,
+    follow_at: datetime | None = None,
 ) -> Change:
-    """The result came: the hold is charged."""
+    """The result came: the hold is charged. `follow_at` as in `jobs.succeed`."""
     event = JobSucceeded(
         user_id=job.user_id,
         job_id=job.id,
@@ -123,14 +132,22 @@ def succeed(
         result=result,
     )
     return Change(
-        jobs=(JobStep(jobs.succeed(job, result, at), job.status),),
+        jobs=(JobStep(jobs.succeed(job, result, at, follow_at), job.status),),
         entry=holds.charge(hold, at),
         events=(event,),
     )
 
 
-def fail(job: Job, hold: Hold, failure: Failure, at: datetime, *, model: Model | None) -> Change:
-    """No result will come: the hold is released."""
+def fail(
+    job: Job,
+    hold: Hold,
+    failure: Failure,
+    at: datetime,
+    *,
+    model: Model | None,
+    follow_at: datetime | None = None,
+) -> Change:
+    """No result will come: the hold is released. `follow_at` as in `jobs.fail`."""
     event = JobFailed(
         user_id=job.user_id,
         job_id=job.id,
@@ -141,7 +158,7 @@ def fail(job: Job, hold: Hold, failure: Failure, at: datetime, *, model: Model |
         param=failure.param,
     )
     return Change(
-        jobs=(JobStep(jobs.fail(job, failure, at), job.status),),
+        jobs=(JobStep(jobs.fail(job, failure, at, follow_at), job.status),),
         entry=holds.release(hold, at),
         events=(event,),
     )

@@ -39,6 +39,9 @@ from kiebot.core.params import (
 MAX_CALLBACK_BYTES = 64
 """Bytes of a button's callback data. Source: InlineKeyboardButton in Telegram's Bot API."""
 
+LASTING = frozenset({MediaKind.AUDIO, MediaKind.VIDEO})
+"""What has a length in seconds."""
+
 JOB_ID_CHARS = 12
 """Characters of a job's id in callback data."""
 
@@ -46,6 +49,18 @@ FAMILIES = frozenset(
     {"jobs", "veo", "suno", "runway", "gpt4o-image", "flux-kontext", "midjourney", "chat"}
 )
 """KIE's groups of models, each with its own endpoints."""
+
+SPOKEN = FAMILIES - {"midjourney", "chat"}
+"""
+The families that kiebot asks. Midjourney's is in no page of KIE's documentation of 2026, and chat
+knows no tasks: it answers at once, and bills by the token.
+"""
+
+COST_GUARD = Decimal(110)
+"""
+Roubles per US dollar that a catalog without a guard of its own is checked at. Our choice: well
+above every rate of 2025, so that a weaker rouble does not turn a price into a loss overnight.
+"""
 
 NO_PRICE = "no confirmed price"
 """Why most models that are off are off."""
@@ -66,15 +81,21 @@ class Category:
 class Unit:
     """
     What a price is for: `size` characters of a text, `size` of a number or of a choice of
-    numbers (seconds, pictures), or `size` files.
+    numbers (seconds, pictures), `size` files, or `size` seconds that the files last.
+
+    `default` is what counts where there is no answer: the value that KIE then takes.
     """
 
     param: str
     size: int = 1
+    in_seconds: bool = False
+    default: int | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.size < 1:
             raise ValueError(f"a unit of {self.size} {self.param}")
+        if self.default is not None and self.default < 1:
+            raise ValueError(f"{self.default} {self.param} where there is no answer")
 
 
 @frozen(kw_only=True)
@@ -99,6 +120,29 @@ class PriceRow:
 
 
 @frozen(kw_only=True)
+class CreditRow:
+    """
+    What KIE bills in its credits, under the same conditions as a price row.
+
+    A row that covers several sizes of a bill names the dearest. `variant` is the line of KIE's
+    price list in words; `source` and `date` say where that list is from.
+    """
+
+    credits: Decimal
+    when: Mapping[str, tuple[JsonValue, ...]] = field(factory=dict)
+    per: Unit | None = None
+    variant: str = ""
+    source: str
+    date: str
+
+    def __attrs_post_init__(self) -> None:
+        if not self.credits.is_finite() or self.credits <= 0:
+            raise ValueError(f"{self.credits} credits")
+        if not all(self.when.values()):
+            raise ValueError("a param without values")
+
+
+@frozen(kw_only=True)
 class Model:
     """
     An offer: one kind of generation.
@@ -107,6 +151,7 @@ class Model:
     `description` in a sentence what it is good for. `family`, `api_model` and `params_in` say
     how KIE is asked: in the `input` of a task or in the body itself. `deadline_s` is a deadline
     of its own where the general one is too long. `off` is the reason why it is not on sale.
+    `credits` is what KIE bills, as far as it is known.
     """
 
     id: str
@@ -123,6 +168,7 @@ class Model:
     params: tuple[Param, ...] = ()
     rules: tuple[Rule, ...] = ()
     prices: tuple[PriceRow, ...] = ()
+    credits: tuple[CreditRow, ...] = ()
     deadline_s: int | None = None
     off: str | None = None
 
@@ -145,11 +191,19 @@ class CatalogProblem:
 
 @frozen(kw_only=True)
 class Catalog:
-    """Categories in their order, models in the order of the catalog, and what is wrong with it."""
+    """
+    Categories in their order, models in the order of the catalog, and what is wrong with it.
+
+    `cost_guard` is a cautious rate in roubles per US dollar: at it, no job may cost KIE more than
+    the person pays. `rub_per_usd` is the rate that the owner priced this catalog at, None where the
+    prices are from elsewhere.
+    """
 
     categories: tuple[Category, ...]
     models: tuple[Model, ...]
     problems: tuple[CatalogProblem, ...] = ()
+    cost_guard: Decimal = COST_GUARD
+    rub_per_usd: Decimal | None = None
 
     @classmethod
     def of(
@@ -157,6 +211,9 @@ class Catalog:
         categories: Iterable[Category],
         models: Iterable[Model],
         problems: Iterable[CatalogProblem] = (),
+        *,
+        cost_guard: Decimal = COST_GUARD,
+        rub_per_usd: Decimal | None = None,
     ) -> Self:
         """
         A catalog of entries that need not fit together: what does not is taken off sale.
@@ -172,7 +229,13 @@ class Catalog:
         if not any(model.on_sale for model in offers):
             first = f"; {found[0]}" if found else ""
             raise CatalogError(f"nothing in the catalog is on sale{first}")
-        return cls(categories=shelves, models=offers, problems=tuple(found))
+        return cls(
+            categories=shelves,
+            models=offers,
+            problems=tuple(found),
+            cost_guard=cost_guard,
+            rub_per_usd=rub_per_usd,
+        )
 
     def model(self, model_id: str) -> Model:
         """The model of this id, on sale or not, or NotFoundError."""
@@ -213,7 +276,9 @@ class Catalog:
 
 @frozen(kw_only=True)
 class CatalogDiff:
-    """The ids of the models that differ between two catalogs."""
+    """
+    The ids of the models that differ between two catalogs. Repriced is what both of them sell.
+    """
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -233,7 +298,7 @@ def diff(old: Catalog, new: Catalog) -> CatalogDiff:
     return CatalogDiff(
         added=tuple(id_ for id_ in after if id_ not in before),
         removed=tuple(id_ for id_ in before if id_ not in after),
-        repriced=tuple(n.id for o, n in both if _terms(o) != _terms(n)),
+        repriced=tuple(n.id for o, n in both if o.on_sale and n.on_sale and _terms(o) != _terms(n)),
         switched_on=tuple(n.id for o, n in both if n.on_sale and not o.on_sale),
         switched_off=tuple(n.id for o, n in both if o.on_sale and not n.on_sale),
     )
@@ -298,6 +363,10 @@ def _switched_off(model: Model, wrong: list[CatalogProblem]) -> Model:
     reasons = [model.off] if model.off else []
     if not model.prices and model.off is None:
         reasons.append(NO_PRICE)
+    unspoken = f"kiebot does not speak KIE's {model.family} interface"
+    # An owner's catalog may repeat the reason, having been written from this one.
+    if model.family in FAMILIES - SPOKEN and unspoken not in (model.off or ""):
+        reasons.append(unspoken)
     reasons += [str(problem).removeprefix(f"{model.id}: ") for problem in wrong]
     return evolve(model, off="; ".join(reasons) or None)
 
@@ -383,28 +452,42 @@ def _limit_faults(where: str, known: Mapping[str, Param], rule: Limits) -> Itera
 
 
 def _price_faults(model: Model) -> Iterator[_Fault]:
+    tables: tuple[tuple[str, tuple[PriceRow | CreditRow, ...]], ...] = (
+        ("prices", model.prices),
+        ("credits", model.credits),
+    )
     known = {param.name: param for param in model.params}
-    for number, row in enumerate(model.prices):
-        where = f"prices[{number}]"
-        for name, values in row.when.items():
-            if name not in known:
-                yield where, f"there is no param {name}"
-                continue
-            if not isinstance(known[name], ChoiceParam | SwitchParam | NumberParam):
-                yield where, f"{name} is neither choice, switch nor number"
-                continue
-            for value in values:
-                if value is not None and not is_possible(known[name], value):
-                    yield where, f"{name} cannot be {value!r}"
-        if row.per is not None:
-            yield from ((where, why) for why in _unit_faults(row.per, known))
-    for (one, row), (other, later) in combinations(enumerate(model.prices), 2):
-        if _overlap(row, later):
-            yield f"prices[{other}]", f"fits answers that prices[{one}] fits too"
+    for table, rows in tables:
+        for number, row in enumerate(rows):
+            yield from ((f"{table}[{number}]", why) for why in _row_faults(row, known))
+        for (one, row), (other, later) in combinations(enumerate(rows), 2):
+            if _overlap(row, later):
+                yield f"{table}[{other}]", f"fits answers that {table}[{one}] fits too"
+
+
+def _row_faults(row: PriceRow | CreditRow, known: Mapping[str, Param]) -> Iterator[str]:
+    for name, values in row.when.items():
+        if name not in known:
+            yield f"there is no param {name}"
+            continue
+        if isinstance(known[name], FileParam | FilesParam):
+            yield f"{name} is neither choice, switch, number nor text"
+            continue
+        for value in values:
+            if value is not None and not is_possible(known[name], value):
+                yield f"{name} cannot be {value!r}"
+    if row.per is not None:
+        yield from _unit_faults(row.per, known)
 
 
 def _unit_faults(unit: Unit, known: Mapping[str, Param]) -> Iterator[str]:
-    match known.get(unit.param):
+    param = known.get(unit.param)
+    if unit.in_seconds:
+        is_heard = isinstance(param, FileParam | FilesParam) and param.media in LASTING
+        if not is_heard or unit.default is not None:
+            yield f"{unit.param} has no length in seconds"
+        return
+    match param:
         case None:
             yield f"there is no param {unit.param} to count"
         case ChoiceParam(choices=choices):
@@ -417,7 +500,7 @@ def _unit_faults(unit: Unit, known: Mapping[str, Param]) -> Iterator[str]:
             pass
 
 
-def _overlap(one: PriceRow, other: PriceRow) -> bool:
+def _overlap(one: PriceRow | CreditRow, other: PriceRow | CreditRow) -> bool:
     """Whether some answers fit both: no param keeps the two apart."""
     return all(
         any(is_one_of(value, other.when[name]) for value in values)

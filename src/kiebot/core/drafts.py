@@ -27,7 +27,7 @@ from kiebot.core.params import (
     Param,
     SwitchParam,
 )
-from kiebot.core.pricing import Quote
+from kiebot.core.pricing import NO_MEASURES, Measures, Quote
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
 
@@ -68,13 +68,18 @@ def begin(
     answers: Mapping[str, JsonValue],
     multiplier: Decimal,
     at: datetime,
+    measures: Measures = NO_MEASURES,
 ) -> Drafted:
-    """A new draft with these answers, and the model's defaults where there are none."""
+    """
+    A new draft with these answers, and the model's defaults where there are none; `measures` are
+    the lengths of the files among them.
+    """
     job = Job(
         id=id,
         user_id=user_id,
         model_id=model.id,
         params={**params.defaults(model), **answers},
+        measures=dict(measures),
         created_at=at,
         updated_at=at,
     )
@@ -91,9 +96,12 @@ def answer(
     *,
     new_id: JobId,
     collecting: Param | None = None,
+    measures: Measures = NO_MEASURES,
 ) -> Drafted:
     """
     The draft with other answers; in place of an offer, which never changes, a new draft.
+
+    `measures` are the lengths of files that joined; those known before stay.
 
     `collecting` is a question that stays open although it has an answer: a list of files that is
     not declared complete.
@@ -104,6 +112,7 @@ def answer(
         )
     else:
         draft = jobs.answer(job, answers, price=job.price, kie_price=job.kie_price, at=at)
+    draft = evolve(draft, measures={**job.measures, **measures})
     draft = _priced(draft, model, multiplier)
     asked = collecting
     if asked is None:
@@ -134,10 +143,15 @@ def form(param: Param) -> AnswerForm:
             return AnswerForm.TEXT
 
 
-def quote_of(model: Model, answers: Mapping[str, JsonValue], multiplier: Decimal) -> Quote | None:
+def quote_of(
+    model: Model,
+    answers: Mapping[str, JsonValue],
+    multiplier: Decimal,
+    measures: Measures = NO_MEASURES,
+) -> Quote | None:
     """The price of these answers, None where no row of the price table fits them."""
     try:
-        return pricing.quote(model, answers, multiplier)
+        return pricing.quote(model, answers, multiplier, measures)
     except PriceMissingError:
         return None
 
@@ -170,9 +184,14 @@ def finished(model: Model, answers: Mapping[str, JsonValue], name: str) -> Mappi
     return answers
 
 
-def price_now(model: Model, answers: Mapping[str, JsonValue], multiplier: Decimal) -> Money | None:
+def price_now(
+    model: Model,
+    answers: Mapping[str, JsonValue],
+    multiplier: Decimal,
+    measures: Measures = NO_MEASURES,
+) -> Money | None:
     """What these answers cost by today's catalog, None where they cannot be bought as they are."""
-    quote = quote_of(model, answers, multiplier)
+    quote = quote_of(model, answers, multiplier, measures)
     if quote is None or question(model, answers) is not None:
         return None
     return quote.price
@@ -199,7 +218,7 @@ def summary(model: Model, answers: Mapping[str, JsonValue]) -> str:
 
 
 def _priced(job: Job, model: Model, multiplier: Decimal) -> Job:
-    quote = quote_of(model, job.params, multiplier)
+    quote = quote_of(model, job.params, multiplier, job.measures)
     if quote is None:
         return evolve(job, price=None, kie_price=None)
     return evolve(job, price=quote.price, kie_price=quote.kie_price)

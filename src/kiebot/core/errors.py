@@ -42,6 +42,7 @@ what a person reads is made from the attributes in `kiebot.core.dialog`.
 from collections.abc import Sequence
 from enum import StrEnum
 
+from kiebot.core.failures import FailReason
 from kiebot.core.money import Money
 
 
@@ -98,12 +99,21 @@ class PriceMissingError(UserError):
     No row of the model's price table fits these answers.
 
     `sold` names, for each parameter that the table asks about, the values that have a price.
+    `uncounted` is the parameter that a row counts by and that cannot be counted: it has no answer,
+    or nobody measured how many seconds its file lasts.
     """
 
-    def __init__(self, model_id: str, sold: Sequence[tuple[str, tuple[str, ...]]] = ()) -> None:
-        super().__init__(f"{model_id}: no price for these answers")
+    def __init__(
+        self,
+        model_id: str,
+        sold: Sequence[tuple[str, tuple[str, ...]]] = (),
+        uncounted: str | None = None,
+    ) -> None:
+        why = f": {uncounted} cannot be counted" if uncounted else ""
+        super().__init__(f"{model_id}: no price for these answers{why}")
         self.model_id = model_id
         self.sold = tuple(sold)
+        self.uncounted = uncounted
 
 
 class NotOnSaleError(UserError):
@@ -159,6 +169,11 @@ class AnswerProblem(StrEnum):
     FILE_TOO_LARGE = "file_too_large"
     TOO_FEW_FILES = "too_few_files"
     TOO_MANY_FILES = "too_many_files"
+    LASTS_TOO_LONG = "lasts_too_long"  # a sound or clip of more seconds than are taken
+    LENGTH_UNKNOWN = "length_unknown"  # nobody can say how many seconds it lasts
+    FILE_GONE = "file_gone"  # it cannot be read, or its address leads nowhere
+    NOT_PUBLIC = "not_public"  # an address that is not read: not one of the public Internet
+    TOO_SLOW = "too_slow"  # reading it takes too long
     MISSING = "missing"
     NOT_TOGETHER = "not_together"
     ONE_OF = "one_of"
@@ -169,8 +184,8 @@ class InvalidAnswerError(UserError):
     """
     Not an answer to this question.
 
-    `limit` is the bound that was broken: characters, a number, megabytes or files; `names` are the
-    parameters concerned where it is about more than one.
+    `limit` is the bound that was broken: characters, a number, megabytes, files or seconds; `names`
+    are the parameters concerned where it is about more than one.
     """
 
     def __init__(
@@ -280,13 +295,23 @@ class KieNoAnswerError(KieError):
 
 
 class KieRejectedError(KieError):
-    """Final: KIE will not do this. `reason` is KIE's own text, for the log only."""
+    """
+    Final: KIE will not do this. `why` and the parameter concerned are for the person, `reason` is
+    KIE's own text, for the log only.
+    """
 
-    def __init__(self, code: int, reason: str, param: str | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        param: str | None = None,
+        why: FailReason = FailReason.BAD_INPUT,
+    ) -> None:
         super().__init__(f"KIE refused ({code}): {reason}")
         self.code = code
         self.reason = reason
         self.param = param
+        self.why = why
 
 
 class KieOperatorError(KieError):
@@ -298,13 +323,23 @@ class KieOperatorError(KieError):
         self.reason = reason
 
 
+class MediaTrouble(StrEnum):
+    """In which way a file cannot be read."""
+
+    GONE = "gone"  # it is not there, or breaks off, or its place does not answer
+    NOT_PUBLIC = "not_public"
+    TOO_SLOW = "too_slow"
+    TOO_LARGE = "too_large"
+
+
 class MediaError(KiebotError):
     """A file cannot be read, or is not what it should be; `reference` says which."""
 
-    def __init__(self, reference: str, why: str) -> None:
+    def __init__(self, reference: str, why: str, trouble: MediaTrouble = MediaTrouble.GONE) -> None:
         super().__init__(f"{reference}: {why}")
         self.reference = reference
         self.why = why
+        self.trouble = trouble
 
 
 class FrontendRefusedError(KiebotError):

@@ -5,6 +5,9 @@ An event holds whom to tell and everything its screen needs, so that telling it 
 when it happened. It is stored in the same transaction as the fact it tells.
 """
 
+from decimal import Decimal
+from typing import ClassVar
+
 from attrs import frozen
 
 from kiebot.core.media import Attachment, MediaKind
@@ -94,6 +97,39 @@ class OperatorAlert:
     code: int
     detail: str
 
+    @property
+    def cause(self) -> str:
+        """Told once in an hour."""
+        return f"kie:{self.code}"
+
+
+@frozen(kw_only=True)
+class LowCredits:
+    """For an administrator: KIE's `credits` run low; from `enough` on they would not."""
+
+    user_id: UserId
+    credits: Decimal
+    enough: Decimal
+
+    cause: ClassVar[str] = "kie:credits"
+
+
+Alert = OperatorAlert | LowCredits
+"""What is not told again too soon: `cause` says what it is about."""
+
+
+@frozen(kw_only=True)
+class LateSuccess:
+    """
+    For an administrator: KIE finished a task of a job that had failed, and was paid for it.
+    `credits` is None where KIE does not say how much.
+    """
+
+    user_id: UserId
+    job_id: JobId
+    title: str
+    credits: Decimal | None
+
 
 Event = (
     JobSucceeded
@@ -103,6 +139,8 @@ Event = (
     | TopUpApproved
     | TopUpRejected
     | OperatorAlert
+    | LowCredits
+    | LateSuccess
 )
 
 

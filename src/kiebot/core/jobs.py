@@ -7,6 +7,7 @@ changes: whatever changes it makes a new draft and cancels this one (`replace`).
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from attrs import evolve, field, frozen
@@ -52,15 +53,19 @@ class Job:
     A generation.
 
     `params` are the answers so far, as wire values of KIE; a file is the reference that the
-    frontend opens. `price` is None while no row of the price table fits the answers.
+    frontend opens. `measures` says how many seconds a file of them lasts, by its reference, where
+    that was measured. `price` is None while no row of the price table fits the answers.
     `offered_at` is when the confirmation was shown. `submissions` counts the calls of createTask
-    that may have made a task. `replaced_by` is the draft that took this one's place.
+    that may have made a task; `kie_task_id` is the task that was known first. `next_check_at` is
+    when it is to be worked on again: also after it has ended, while a task of it still runs.
+    `replaced_by` is the draft that took this one's place.
     """
 
     id: JobId
     user_id: UserId
     model_id: str
     params: Mapping[str, JsonValue] = field(factory=dict)
+    measures: Mapping[str, Decimal] = field(factory=dict)
     status: JobStatus = JobStatus.DRAFT
     price: Money | None = None
     kie_price: Money | None = None
@@ -147,14 +152,21 @@ def wait(job: Job, next_check_at: datetime, at: datetime) -> Job:
     return evolve(job, next_check_at=next_check_at, updated_at=at)
 
 
-def succeed(job: Job, result: Result, at: datetime) -> Job:
-    """The result is here."""
-    return evolve(_enter(job, JobStatus.SUCCEEDED, at), result=result, next_check_at=None)
+def succeed(job: Job, result: Result, at: datetime, follow_at: datetime | None = None) -> Job:
+    """The result is here. `follow_at`: another task of it still runs; ask then what it cost."""
+    return evolve(_enter(job, JobStatus.SUCCEEDED, at), result=result, next_check_at=follow_at)
 
 
-def fail(job: Job, failure: Failure, at: datetime) -> Job:
-    """No result will come."""
-    return evolve(_enter(job, JobStatus.FAILED, at), failure=failure, next_check_at=None)
+def fail(job: Job, failure: Failure, at: datetime, follow_at: datetime | None = None) -> Job:
+    """No result will come. `follow_at` as in `succeed`."""
+    return evolve(_enter(job, JobStatus.FAILED, at), failure=failure, next_check_at=follow_at)
+
+
+def follow(job: Job, follow_at: datetime | None) -> Job:
+    """A job that has ended: when to ask again what its tasks cost; None: nothing is left to ask."""
+    if job.is_open or job.confirmed_at is None:
+        raise IllegalTransitionError("job", job.status, "followed")
+    return evolve(job, next_check_at=follow_at)
 
 
 def refund(job: Job, at: datetime) -> Job:

@@ -2,10 +2,11 @@
 Media: what a file is, told by its first bytes and never by its name.
 
 Sources of the signatures: the formats' own specifications (PNG, JPEG/JFIF, RIFF, ISO base media,
-Matroska, MPEG audio, Ogg, FLAC, PDF).
+Matroska, MPEG audio, Ogg, FLAC, ASF, PDF).
 """
 
 import codecs
+from decimal import Decimal
 from enum import StrEnum
 
 from attrs import frozen
@@ -27,8 +28,9 @@ class Attachment:
     A file a person gave as an answer.
 
     `reference` is what the frontend opens it by: `file:///absolute/path`, `https://...`, or a
-    frontend's own. `mime` comes from the content and is None where it is not known yet (an
-    address is read only when the job is submitted); `size` is in bytes, None likewise.
+    frontend's own. `mime` comes from the content and is None where it is not known yet; `size` is
+    in bytes, None likewise. `seconds` is how long a sound or clip lasts, None where nobody
+    measured it.
     """
 
     reference: str
@@ -36,7 +38,33 @@ class Attachment:
     mime: str | None = None
     size: int | None = None
     digest: str | None = None
+    seconds: Decimal | None = None
 
+
+@frozen(kw_only=True)
+class Measured:
+    """
+    What the content of a file says: `mime` as `sniff` does (`UNKNOWN_MIME` where that knows
+    nothing), `size` in bytes, and how many `seconds` a sound or clip lasts (None: it has no
+    duration, or none that can be read).
+
+    `mime` is None where the content was not looked into at all.
+    """
+
+    mime: str | None
+    size: int
+    seconds: Decimal | None = None
+
+
+UNKNOWN_MIME = "application/octet-stream"
+"""What a file is that `sniff` does not know (RFC 2046)."""
+
+MAX_FILE_BYTES = 200 * 1024 * 1024
+"""
+The largest file that is read, where nobody states a lower limit.
+
+As much as the most generous model of KIE takes, and little enough for a small disk.
+"""
 
 SNIFF_BYTES = 64
 """How many leading bytes `sniff` wants."""
@@ -57,6 +85,7 @@ _PREFIXES = (
     (b"GIF89a", "image/gif"),
     (b"OggS", "audio/ogg"),
     (b"fLaC", "audio/flac"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "audio/x-ms-wma"),
     (b"%PDF-", "application/pdf"),
 )
 _RIFF_FORMS = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
@@ -122,6 +151,7 @@ EXTENSIONS = {
     "audio/ogg": "ogg",
     "audio/wav": "wav",
     "audio/flac": "flac",
+    "audio/x-ms-wma": "wma",
     "application/pdf": "pdf",
     "text/plain": "txt",
 }

@@ -172,32 +172,36 @@ class FileParam(_Question):
     One file; the answer is its reference.
 
     `accept` are MIME types, none for any of the kind. A MB is 1024 * 1024 bytes; None where KIE
-    states no limit.
+    states no limit. `max_seconds` is the longest sound or clip that is taken.
     """
 
     media: MediaKind
     accept: tuple[str, ...] = ()
     max_mb: int | None = None
+    max_seconds: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        if self.max_mb is not None and self.max_mb < 1:
-            raise ValueError(f"{self.name}: {self.max_mb} MB")
+        _check_file_limits(self)
         _check_question(self)
 
 
 @frozen(kw_only=True)
 class FilesParam(_Question):
-    """Several files, in order; the answer is the list of their references."""
+    """
+    Several files, in order; the answer is the list of their references.
+
+    The limits are those of `FileParam`, for each of the files.
+    """
 
     media: MediaKind
     accept: tuple[str, ...] = ()
     max_mb: int | None = None
+    max_seconds: int | None = None
     min_items: int = 1
     max_items: int = MAX_FILES
 
     def __attrs_post_init__(self) -> None:
-        if self.max_mb is not None and self.max_mb < 1:
-            raise ValueError(f"{self.name}: {self.max_mb} MB")
+        _check_file_limits(self)
         if not 1 <= self.min_items <= self.max_items:
             raise ValueError(f"{self.name}: {self.min_items} to {self.max_items} files")
         _check_question(self)
@@ -401,6 +405,28 @@ def read(model: Form, answers: Answers, name: str, given: str | Attachment) -> J
     return value if isinstance(param, FilesParam) else _checked(param, value)
 
 
+def check_file(param: FileParam | FilesParam, file: Attachment) -> None:
+    """
+    Whether a file is an answer, by what is known of it: its kind, its size, and how long it lasts.
+
+    Raises:
+        InvalidAnswerError: It is none.
+    """
+
+    def refuse(problem: AnswerProblem, limit: int | None = None) -> InvalidAnswerError:
+        return InvalidAnswerError(param.name, problem, given=file.name, limit=limit)
+
+    mime = _plain_mime(file.mime)
+    accept = {_plain_mime(known) for known in param.accept}
+    is_right = mime in accept if accept else kind_of(mime) is param.media
+    if mime is not None and not is_right:
+        raise refuse(AnswerProblem.WRONG_KIND)
+    if param.max_mb is not None and (file.size or 0) > param.max_mb * 1024 * 1024:
+        raise refuse(AnswerProblem.FILE_TOO_LARGE, param.max_mb)
+    if param.max_seconds is not None and (file.seconds or 0) > param.max_seconds:
+        raise refuse(AnswerProblem.LASTS_TOO_LONG, param.max_seconds)
+
+
 def options(model: Form, answers: Answers, name: str, language: Language) -> tuple[Option, ...]:
     """The buttons of a choice or switch; what the rules forbid beside the answers is left out."""
     possible = _labelled(_find(model, name))
@@ -521,6 +547,17 @@ def _check_question(param: Param) -> None:
             _checked(param, value)
         except InvalidAnswerError as exc:
             raise ValueError(f"{param.name}: {what} {value!r} is refused: {exc}") from exc
+
+
+def _check_file_limits(param: FileParam | FilesParam) -> None:
+    if param.max_mb is not None and param.max_mb < 1:
+        raise ValueError(f"{param.name}: {param.max_mb} MB")
+    if param.max_seconds is None:
+        return
+    if param.max_seconds < 1:
+        raise ValueError(f"{param.name}: {param.max_seconds} seconds")
+    if param.media not in {MediaKind.AUDIO, MediaKind.VIDEO}:
+        raise ValueError(f"{param.name}: no {param.media} lasts")
 
 
 def _find(model: Form, name: str) -> Param:
@@ -724,15 +761,7 @@ def _read_files(param: FilesParam, given: str | Attachment) -> list[str]:
 def _read_file(param: FileParam | FilesParam, given: str | Attachment) -> str:
     if isinstance(given, str):
         return _address(param.name, given.strip())
-    mime = _plain_mime(given.mime)
-    accept = {_plain_mime(known) for known in param.accept}
-    is_right = mime in accept if accept else kind_of(mime) is param.media
-    if mime is not None and not is_right:
-        raise InvalidAnswerError(param.name, AnswerProblem.WRONG_KIND, given=given.name)
-    if param.max_mb is not None and (given.size or 0) > param.max_mb * 1024 * 1024:
-        raise InvalidAnswerError(
-            param.name, AnswerProblem.FILE_TOO_LARGE, given=given.name, limit=param.max_mb
-        )
+    check_file(param, given)
     return _reference(param.name, given.reference)
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from attrs import field, frozen
 
+from kiebot.core.callbacks import Callbacks
 from kiebot.core.errors import InvalidAmountError
 from kiebot.core.money import Money, parse_roubles
 from kiebot.core.tasks import Pace
@@ -28,7 +29,10 @@ class Terms:
     """
     The conditions of a shop. The defaults are those of the settings.
 
-    `demo_grant` is the toy money of a demo database. `payment` None: no top-ups.
+    `demo_grant` is the toy money of a demo database. `payment` None: no top-ups. `callbacks` None:
+    KIE cannot reach this shop. `creates_per_10s` and `queries_per_s` are the limits of the account
+    at KIE; None: there are none. `watches_credits`: administrators are told when KIE's credits run
+    low; those of a stub never do.
     """
 
     price_multiplier: Decimal = Decimal(2)
@@ -43,6 +47,10 @@ class Terms:
     admins: frozenset[UserId] = frozenset()
     demo_grant: Money | None = None
     pace: Pace = field(factory=Pace)
+    callbacks: Callbacks | None = None
+    creates_per_10s: int | None = None
+    queries_per_s: int | None = None
+    watches_credits: bool = False
 
     def topup_amount(self, text: str) -> Money:
         """

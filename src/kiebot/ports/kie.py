@@ -57,6 +57,15 @@ class KieClient(Protocol):
             KieOperatorError: KIE refuses the operator; ask again when that is mended.
         """
 
+    async def is_task_of(self, request: TaskRequest, task_id: TaskId) -> bool:
+        """
+        Whether KIE's own record of this task is of this request: its model, and where KIE shows
+        it, the callback address. False, too, for a task that KIE does not know.
+
+        Raises:
+            KieUnavailableError, KieOperatorError: As in `task_status`.
+        """
+
     async def upload(self, file: InputFile) -> str:
         """
         Hand KIE a file; the address from which a task reads it. Streamed, never whole in memory.

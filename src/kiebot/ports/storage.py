@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from enum import Enum
 from typing import Protocol
 
 from kiebot.core.audit import Fact
@@ -20,9 +21,18 @@ from kiebot.core.events import Untold
 from kiebot.core.expect import Expect
 from kiebot.core.jobs import Job
 from kiebot.core.language import Language
+from kiebot.core.margins import Billed, ModelSums
+from kiebot.core.tasks import Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import JobId, LedgerEntry, Wallet
+
+
+class Lane(Enum):
+    """The two kinds of work on jobs; the one does not wait for the other."""
+
+    SUBMIT = "submit"  # what is queued
+    CHECK = "check"  # what runs, or has ended and still has a task to ask about
 
 
 class Users(Protocol):
@@ -90,20 +100,73 @@ class Jobs(Protocol):
     async def draft_of(self, user_id: UserId) -> Job | None:
         """The draft that a person touched last."""
 
-    async def due(self, at: datetime, limit: int, *, local: bool) -> Sequence[Job]:
+    async def due(self, at: datetime, limit: int, lane: Lane, *, local: bool) -> Sequence[Job]:
         """
-        Open jobs whose `next_check_at` has come, the longest due first; of people of the terminal
-        (`local`) or of everybody else.
+        Jobs of a lane whose `next_check_at` has come, the longest due first; of people of the
+        terminal (`local`) or of everybody else.
         """
 
     async def next_due(self, *, local: bool) -> datetime | None:
-        """When the next open job is due."""
+        """When the next job of any lane is due."""
+
+    async def running(self, younger_than: Sequence[datetime]) -> Sequence[int]:
+        """
+        How many jobs run that were confirmed after the first moment, between it and the next, and
+        so on; the last number is of those older than all. The moments are newest first.
+        """
 
     async def stale_drafts(self, untouched_since: datetime, limit: int) -> Sequence[Job]:
         """Drafts to be cancelled: untouched, and no top-up of their person waits."""
 
     async def times(self, model_id: str, limit: int) -> Sequence[float]:
         """Seconds from confirmation to result of the latest succeeded jobs of a model."""
+
+    async def costs(self, since: datetime | None) -> Sequence[ModelSums]:
+        """What was sold of each model in jobs confirmed since then, in any order."""
+
+    async def billed(self, since: datetime | None, alike: int, worst: int) -> Sequence[Billed]:
+        """
+        Jobs confirmed since then of which KIE said what it took, in any order: of those of one
+        model, price and credits the `alike` latest, and of these the `worst` of each model, by
+        credits for the price. So no loss is missed, however many jobs there are.
+        """
+
+
+class Tasks(Protocol):
+    """Tasks that KIE took; they change by `record` alone, and never change their job."""
+
+    async def of_job(self, job_id: JobId) -> Sequence[Task]:
+        """Oldest first."""
+
+    async def find(self, task_id: TaskId) -> Task | None:
+        """The task of this id, whosever it is."""
+
+
+class Limits(Protocol):
+    """
+    How many calls an account may make at KIE in a while, shared by all who use this database.
+
+    A limit has as many slots as calls are allowed. Who calls takes a slot, and gives it back with
+    the moment from which it may be taken again.
+    """
+
+    async def make(self, name: str, slots: int) -> None:
+        """See that the limit has this many slots; again is harmless."""
+
+    async def take(self, name: str, slots: int, at: datetime, until: datetime) -> int | None:
+        """
+        Take a slot that is free at `at`, until then where it is not given back sooner; None where
+        no one of the first `slots` is free.
+        """
+
+    async def free_at(self, name: str, slots: int) -> datetime | None:
+        """When the next of the first `slots` is free; None where there is none."""
+
+    async def give(self, name: str, slot: int, until: datetime, free_at: datetime) -> None:
+        """
+        The call is over: the slot that was taken until `until` may be taken again from `free_at`
+        on. Nothing happens where somebody else has taken it since.
+        """
 
 
 class TopUps(Protocol):
@@ -177,6 +240,10 @@ class UnitOfWork(Protocol):
     @property
     def jobs(self) -> Jobs: ...
     @property
+    def tasks(self) -> Tasks: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
     def topups(self) -> TopUps: ...
     @property
     def ui_state(self) -> UiState: ...
@@ -194,6 +261,7 @@ class UnitOfWork(Protocol):
 
         Raises:
             StaleError: A job or top-up is no longer as it was read, or a new one's id is taken, or
+                a task is another job's, or
                 the person has a pending top-up already, or the update was done already (a change
                 that says nothing but that an update is done is harmless).
             DuplicateRefError: The entry's ref stands in the ledger.

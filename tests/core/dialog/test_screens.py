@@ -8,8 +8,8 @@ import pytest
 from attrs import evolve
 
 from kiebot.adapters.catalog import load_catalog
-from kiebot.core import drafts, params
-from kiebot.core.catalog import Model, PriceRow
+from kiebot.core import drafts, params, pricing
+from kiebot.core.catalog import Model, PriceRow, Unit
 from kiebot.core.dialog import balance, generation, history, menu, news
 from kiebot.core.dialog.en import EN
 from kiebot.core.dialog.history import Past
@@ -17,8 +17,14 @@ from kiebot.core.dialog.news import Background
 from kiebot.core.dialog.ru import RU
 from kiebot.core.dialog.screen import Screen
 from kiebot.core.dialog.texts import Texts
-from kiebot.core.errors import AnswerProblem, InvalidAnswerError
-from kiebot.core.events import JobFailed, JobSucceeded, OperatorAlert, TopUpRejected
+from kiebot.core.errors import AnswerProblem, InvalidAnswerError, PriceMissingError
+from kiebot.core.events import (
+    JobFailed,
+    JobSucceeded,
+    LateSuccess,
+    OperatorAlert,
+    TopUpRejected,
+)
 from kiebot.core.jobs import Job
 from kiebot.core.money import Money
 from kiebot.core.params import ChoiceParam, JsonValue, SwitchParam
@@ -85,7 +91,7 @@ def test_every_question_can_be_asked(model: Model, t: Texts) -> None:
 
 @every_language
 @every_model
-def test_every_option_stands_on_some_page(model: Model, t: Texts) -> None:
+def test_every_option_that_is_sold_stands_on_some_page(model: Model, t: Texts) -> None:
     job = draft(model)
     for param in model.params:
         if not isinstance(param, ChoiceParam | SwitchParam):
@@ -98,7 +104,8 @@ def test_every_option_stands_on_some_page(model: Model, t: Texts) -> None:
             if button.action.parts[0] == "mparam"
         }
 
-        assert shown == {str(option.number) for option in options}
+        sold = pricing.sold_values(model, job.params, param.name, [o.value for o in options])
+        assert shown == {str(o.number) for o in options if params.is_one_of(o.value, sold)}
 
 
 @every_language
@@ -150,8 +157,9 @@ def test_a_choice_that_changes_the_price_says_so(t: Texts) -> None:
 @every_language
 def test_answers_without_a_price_say_which_have_one(t: Texts) -> None:
     model = next(m for m in CATALOG.on_sale if any(p.name == "duration" for p in m.params))
+    why = PriceMissingError(model.id, sold=[("duration", ("5", "10"))])
 
-    screen = generation.no_price(t, model, offer(model), [("duration", ("5", "10"))])
+    screen = generation.no_price(t, model, offer(model), why)
 
     check(screen)
     assert "5, 10" in screen.text
@@ -223,6 +231,32 @@ def test_an_alert_says_what_is_wrong_and_to_whom_nothing_is_lost(t: Texts, code:
 
 
 @every_language
+@pytest.mark.parametrize(
+    ("taken", "shown"),
+    [("0.96", "0{}96"), ("1", "1"), ("5", "5"), ("1200", "1{}200"), (None, "")],
+)
+def test_a_late_success_says_of_which_job_and_what_it_cost(
+    t: Texts, taken: str | None, shown: str
+) -> None:
+    now = Background(catalog=CATALOG, multiplier=TWICE, tz=UTC, available=Money(0))
+    event = LateSuccess(
+        user_id=SOMEBODY,
+        job_id=JobId("7q2k"),
+        title="Flux 2",
+        credits=None if taken is None else Decimal(taken),
+    )
+
+    screen = news.screen(t, event, now)
+
+    assert screen.actions
+    assert "7Q2K" in screen.text
+    assert "Flux 2" in screen.text
+    sign = t.notation.thousands if taken == "1200" else t.notation.decimal
+    assert shown.format(sign) in screen.text
+    assert (t.admin_late_unknown in screen.text) == (taken is None)
+
+
+@every_language
 def test_a_rejected_topup_says_first_what_happened_to_the_money(t: Texts) -> None:
     now = Background(catalog=CATALOG, multiplier=TWICE, tz=UTC, available=Money(0))
     event = TopUpRejected(
@@ -253,3 +287,103 @@ def test_the_lack_is_exact_and_one_press_cures_it(t: Texts) -> None:
 
 def priced(kie_price: str, **when: tuple[JsonValue, ...]) -> PriceRow:
     return PriceRow(kie_price=Money.rub(kie_price), when=when, source="a test", date="2026-01-01")
+
+
+LONG = CATALOG.model("elevenlabs/speech-to-text")
+SPOKEN = CATALOG.model("elevenlabs/text-to-speech-turbo-2-5")
+
+
+@pytest.mark.parametrize(
+    ("t", "tags"),
+    [
+        (RU, ["от 6 ₽ за 3 минуты", "от 10 ₽ за 3 000 знаков", "от 10 ₽ за 90 секунд"]),
+        (EN, ["from 6 ₽ per 3 minutes", "from 10 ₽ per 3,000 characters"]),
+    ],
+    ids=["ru", "en"],
+)
+def test_a_price_by_unit_says_what_the_unit_is(t: Texts, tags: list[str]) -> None:
+    models = [LONG, SPOKEN, CATALOG.model("elevenlabs/audio-isolation")]
+
+    for model, tag in zip(models, tags, strict=False):
+        assert menu.price_tag(t, model, TWICE) == tag
+        category = CATALOG.category(model.category)
+        listed = menu.models(t, CATALOG, category, TWICE)
+        assert any(button.label.endswith(tag) for button in listed.actions)
+        assert tag in menu.headline(t, model, TWICE, None)
+
+
+@pytest.mark.parametrize(
+    ("t", "unit", "words"),
+    [
+        (RU, Unit(param="audio_url", size=1, in_seconds=True), "секунду"),
+        (RU, Unit(param="audio_url", size=60, in_seconds=True), "минуту"),
+        (RU, Unit(param="audio_url", size=90, in_seconds=True), "90 секунд"),
+        (RU, Unit(param="audio_url", size=42, in_seconds=True), "42 секунды"),
+        (EN, Unit(param="audio_url", size=1, in_seconds=True), "second"),
+        (EN, Unit(param="audio_url", size=60, in_seconds=True), "minute"),
+        (EN, Unit(param="audio_url", size=300, in_seconds=True), "5 minutes"),
+    ],
+)
+def test_units_are_told_as_people_count(t: Texts, unit: Unit, words: str) -> None:
+    assert menu.unit_words(t, LONG, unit) == words
+
+
+@pytest.mark.parametrize(
+    ("t", "line"),
+    [
+        (RU, "Аудио: 3 минуты 5 секунд. Цена — за 3 минуты, начатое считается целиком."),
+        (EN, "Audio: 3 minutes 5 seconds. The price is per 3 minutes; what is started counts"),
+    ],
+    ids=["ru", "en"],
+)
+def test_a_confirmation_tells_the_measured_length(t: Texts, line: str) -> None:
+    answers = {"audio_url": "file:///voice.mp3"}
+    job = evolve(draft(LONG, answers), measures={"file:///voice.mp3": Decimal("184.2")})
+    (price,) = [drafts.quote_of(LONG, answers, TWICE, job.measures)]
+
+    assert price is not None
+    screen = generation.confirmation(t, LONG, job, price.price, Money(500_00))
+
+    check(screen)
+    assert line in screen.text
+    assert t.money(Money(12_00)) in screen.text
+
+
+@every_language
+def test_a_length_that_nobody_knows_is_told(t: Texts) -> None:
+    job = draft(LONG, {"audio_url": "file:///voice.mp3"})
+    with pytest.raises(PriceMissingError) as caught:
+        pricing.quote(LONG, job.params, TWICE)
+
+    screen = generation.no_price(t, LONG, job, caught.value)
+
+    check(screen)
+    assert t.no_length(t.quoted(t.of(LONG.params[0].label))) in screen.text
+    assert screen.actions[0].action.encode() == f"mopen:{JOB_ID}:audio_url"
+
+
+@every_language
+@pytest.mark.parametrize("model_id", ["veo3", "veo3_fast", "bytedance/seedance-1.5-pro"])
+def test_what_has_no_price_is_no_option(t: Texts, model_id: str) -> None:
+    model = CATALOG.model(model_id)
+    (param,) = (p for p in model.params if p.name == "resolution")
+
+    screen = generation.question(t, CATALOG, model, offer(model), param, TWICE)
+
+    check(screen)
+    chosen = [b.action.parts[-1] for b in screen.actions if b.action.parts[0] == "mparam"]
+    assert chosen == ["1", "2"]
+    assert not any("4K" in b.label or "1080p" in b.label for b in screen.actions[2:])
+
+
+@every_language
+def test_an_option_keeps_its_number_where_another_is_hidden(t: Texts) -> None:
+    """The buttons of old messages count the choices of the catalog, not those that are shown."""
+    veo = CATALOG.model("veo3")
+    dear = evolve(veo, prices=(priced("1.00", resolution=("1080p",)),))
+    (param,) = (p for p in dear.params if p.name == "resolution")
+
+    screen = generation.question(t, CATALOG, dear, offer(dear), param, TWICE)
+
+    chosen = [b.action.parts[-1] for b in screen.actions if b.action.parts[0] == "mparam"]
+    assert chosen == ["2"]

@@ -42,7 +42,7 @@ from kiebot.core.dialog.screen import COMMANDS, Action, Attach, Did, Media, Pres
 from kiebot.core.dialog.texts import Texts, shortened
 from kiebot.core.errors import KiebotError
 from kiebot.core.language import Language
-from kiebot.core.media import Attachment
+from kiebot.core.media import Attachment, MediaKind, kind_of
 from kiebot.core.users import UserId
 from kiebot.ports.kie import InputFile
 
@@ -380,6 +380,9 @@ class TerminalFrontend:
             return Note(text=self._t.terminal_saved(str(own)), path=own)
         try:
             async with self._conversation.open_media(media) as file:
+                if media.kind in PICTURES_AND_SOUNDS and kind_of(file.mime) is MediaKind.TEXT:
+                    # A page that says why there is no file is not the file.
+                    return Note(text=self._t.terminal_not_loaded(media.url), is_trouble=True)
                 path = await self._results.keep(file, media.name)
         except KiebotError:
             return Note(text=self._t.terminal_not_loaded(media.url), is_trouble=True)
@@ -388,6 +391,9 @@ class TerminalFrontend:
             text = self._t.terminal_not_saved(folder, media.url)
             return Note(text=text, is_trouble=True)
         return Note(text=self._t.terminal_saved(str(path)), path=path)
+
+
+PICTURES_AND_SOUNDS = frozenset({MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO})
 
 
 class _HungUp(Exception):  # noqa: N818 - no error: the person left without a word

@@ -39,7 +39,7 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
-from kiebot.core import params
+from kiebot.core import costs, params
 from kiebot.core.errors import (
     InvalidAnswerError,
     KieNoAnswerError,
@@ -75,7 +75,10 @@ BALANCE = Decimal(1000)
 """The operator's credits, whatever was made."""
 
 TASK_CREDITS = Decimal(5)
-"""What a task that succeeds is said to have taken. Invented, like everything here."""
+"""
+What a task that succeeds is said to have taken, where the catalog does not say what KIE takes.
+Invented, like everything here.
+"""
 
 CHUNK_BYTES = 64 * 1024
 NAME_CHARS = 100
@@ -109,7 +112,9 @@ _TASK_ID = re.compile(
 )
 _RESULT_URL = re.compile(rf"{re.escape(ORIGIN)}/(?P<task>\w+)/(?P<number>\d)\.\w+", re.ASCII)
 
-Call: TypeAlias = Literal["create_task", "task_status", "upload", "credits", "open_result"]
+Call: TypeAlias = Literal[
+    "create_task", "task_status", "is_task_of", "upload", "credits", "open_result"
+]
 _Member = TypeVar("_Member", bound=StrEnum)
 
 
@@ -217,7 +222,13 @@ class StubKieClient:
         if task.fate is _Fate.FAIL:
             failure = Failure(reason=FailReason.MODEL_FAILED, detail="the prompt asks for it")
             return TaskFailed(failure, credits=Decimal(0))
-        return TaskSucceeded(task.result(task_id), credits=TASK_CREDITS)
+        credited = costs.kie_credits(request.model, request.params) or TASK_CREDITS
+        return TaskSucceeded(task.result(task_id), credits=credited)
+
+    async def is_task_of(self, request: TaskRequest, task_id: TaskId) -> bool:
+        self._raise_fault("is_task_of")
+        task = _Task.decode(task_id)
+        return task is not None and task.seed == _seed(request)
 
     async def upload(self, file: InputFile) -> str:
         self._raise_fault("upload")

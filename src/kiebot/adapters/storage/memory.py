@@ -6,9 +6,11 @@ and a snapshot is the state that stands.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from typing import TypeVar
 
@@ -25,14 +27,17 @@ from kiebot.core.errors import (
     StorageError,
     WrongDatabaseError,
 )
-from kiebot.core.events import Event, OperatorAlert, Untold
+from kiebot.core.events import Alert, Event, Untold
 from kiebot.core.expect import Expect
 from kiebot.core.jobs import OPEN, Job, JobStatus
 from kiebot.core.language import Language
+from kiebot.core.margins import Billed, ModelSums
+from kiebot.core.money import ZERO, Money
+from kiebot.core.tasks import Outcome, Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.users import User, UserId, is_local
 from kiebot.core.wallet import EFFECTS, OF_A_JOB, EntryKind, JobId, LedgerEntry, Wallet, post
-from kiebot.ports.storage import Lead, UnitOfWork
+from kiebot.ports.storage import Lane, Lead, UnitOfWork
 from kiebot.ports.system import Clock
 
 T = TypeVar("T")
@@ -153,6 +158,8 @@ class _State:
     ledger: dict[int, LedgerEntry] = Factory(dict)
     refs: dict[str, int] = Factory(dict)
     jobs: dict[JobId, Job] = Factory(dict)
+    tasks: dict[TaskId, Task] = Factory(dict)
+    limits: dict[tuple[str, int], datetime] = Factory(dict)
     topups: dict[TopUpId, TopUp] = Factory(dict)
     expects: dict[UserId, Expect | None] = Factory(dict)
     inbox: dict[int, _Update] = Factory(dict)
@@ -167,6 +174,8 @@ class _State:
             ledger=dict(self.ledger),
             refs=dict(self.refs),
             jobs=dict(self.jobs),
+            tasks=dict(self.tasks),
+            limits=dict(self.limits),
             topups=dict(self.topups),
             expects=dict(self.expects),
             inbox=dict(self.inbox),
@@ -187,6 +196,8 @@ class MemoryUnitOfWork:
         self.wallets = MemoryWallets(state)
         self.ledger = MemoryLedger(state)
         self.jobs = MemoryJobs(state)
+        self.tasks = MemoryTasks(state)
+        self.limits = MemoryLimits(state, self._writable)
         self.topups = MemoryTopUps(state)
         self.ui_state = MemoryUiState(state)
         self.inbox = MemoryInbox(state, self._writable)
@@ -207,6 +218,8 @@ class MemoryUnitOfWork:
                 self._save_job(job)
             if change.entry is not None:
                 self._post(change.entry)
+            for task in change.tasks:
+                self._save_task(task)
             for event in change.events:
                 self._tell(event)
             if change.expecting is not None:
@@ -238,6 +251,14 @@ class MemoryUnitOfWork:
             raise StaleError("job", job.id)
         self._must_know(job.user_id)
         self._state.jobs[job.id] = job
+
+    def _save_task(self, task: Task) -> None:
+        stands = self._state.tasks.get(task.id)
+        if stands is not None and stands.job_id != task.job_id:
+            raise StaleError("task", task.id)
+        if task.job_id not in self._state.jobs:
+            raise StorageError(f"task {task.id}: no job {task.job_id}")
+        self._state.tasks[task.id] = task
 
     def _save_topup(self, step: TopUpStep) -> None:
         topup = step.topup
@@ -406,11 +427,12 @@ class MemoryJobs:
         ]
         return max(drafts, key=lambda job: job.updated_at, default=None)
 
-    async def due(self, at: datetime, limit: int, *, local: bool) -> Sequence[Job]:
+    async def due(self, at: datetime, limit: int, lane: Lane, *, local: bool) -> Sequence[Job]:
         due = sorted(
             (job.next_check_at, job.id)
-            for job in self._open()
-            if job.next_check_at is not None
+            for job in self._state.jobs.values()
+            if (job.status is JobStatus.QUEUED) == (lane is Lane.SUBMIT)
+            and job.next_check_at is not None
             and job.next_check_at <= at
             and is_local(job.user_id) == local
         )
@@ -420,11 +442,19 @@ class MemoryJobs:
         return min(
             (
                 job.next_check_at
-                for job in self._open()
+                for job in self._state.jobs.values()
                 if job.next_check_at is not None and is_local(job.user_id) == local
             ),
             default=None,
         )
+
+    async def running(self, younger_than: Sequence[datetime]) -> Sequence[int]:
+        counts = [0] * (len(younger_than) + 1)
+        for job in self._state.jobs.values():
+            if job.status is JobStatus.RUNNING and job.confirmed_at is not None:
+                confirmed_at = job.confirmed_at
+                counts[sum(confirmed_at <= moment for moment in younger_than)] += 1
+        return counts
 
     async def stale_drafts(self, untouched_since: datetime, limit: int) -> Sequence[Job]:
         waiting = {topup.user_id for topup in self._state.topups.values() if topup.is_waiting}
@@ -450,9 +480,119 @@ class MemoryJobs:
         )
         return [(ended - confirmed).total_seconds() for ended, confirmed in done[:limit]]
 
+    async def costs(self, since: datetime | None) -> Sequence[ModelSums]:
+        of_model: dict[str, list[Job]] = defaultdict(list)
+        for job in self._confirmed(since):
+            of_model[job.model_id].append(job)
+        return [self._sums(model_id, jobs) for model_id, jobs in of_model.items()]
+
+    async def billed(self, since: datetime | None, alike: int, worst: int) -> Sequence[Billed]:
+        taken: dict[JobId, Decimal] = {}
+        for task in self._state.tasks.values():
+            if task.credits:
+                taken[task.job_id] = max(taken.get(task.job_id, task.credits), task.credits)
+        same: dict[tuple[str, Money, Decimal], list[Billed]] = defaultdict(list)
+        for job in self._confirmed(since):
+            if job.id in taken and job.price is not None:
+                same[job.model_id, job.price, taken[job.id]].append(
+                    Billed(
+                        job_id=job.id,
+                        model_id=job.model_id,
+                        params=job.params,
+                        measures=job.measures,
+                        price=job.price,
+                        credits=taken[job.id],
+                    )
+                )
+        of_model: dict[str, list[Billed]] = defaultdict(list)
+        for (model_id, _, _), jobs in same.items():
+            of_model[model_id] += jobs[:alike]
+        for jobs in of_model.values():
+            jobs.sort(key=lambda job: job.credits / (job.price.kopecks + 1), reverse=True)
+        return [job for jobs in of_model.values() for job in jobs[:worst]]
+
+    def _confirmed(self, since: datetime | None) -> Sequence[Job]:
+        """Latest first."""
+        found = [
+            (job.confirmed_at, job)
+            for job in self._state.jobs.values()
+            if job.confirmed_at is not None and (since is None or job.confirmed_at >= since)
+        ]
+        return [job for _, job in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+    def _sums(self, model_id: str, jobs: Sequence[Job]) -> ModelSums:
+        ids = {job.id for job in jobs}
+        tasks = [task for task in self._state.tasks.values() if task.job_id in ids]
+        moved = [entry for entry in self._state.ledger.values() if entry.job_id in ids]
+        charged = sum((e.amount for e in moved if e.kind is EntryKind.CHARGE), ZERO)
+        refunded = sum((e.amount for e in moved if e.kind is EntryKind.REFUND), ZERO)
+        return ModelSums(
+            model_id=model_id,
+            jobs=len(jobs),
+            failed=sum(job.status is JobStatus.FAILED for job in jobs),
+            refunded=sum(job.status is JobStatus.REFUNDED for job in jobs),
+            income=charged - refunded,
+            credits=sum((task.credits or Decimal(0) for task in tasks), Decimal(0)),
+            untold=sum(
+                task.credits is None and task.outcome in {Outcome.SUCCEEDED, Outcome.LOST}
+                for task in tasks
+            ),
+        )
+
     def _open(self) -> Sequence[Job]:
         jobs = [job for job in self._state.jobs.values() if job.status in OPEN]
         return sorted(jobs, key=lambda job: (job.confirmed_at or job.created_at, job.id))
+
+
+class MemoryTasks:
+    """See the port."""
+
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def of_job(self, job_id: JobId) -> Sequence[Task]:
+        found = [task for task in self._state.tasks.values() if task.job_id == job_id]
+        return sorted(found, key=lambda task: (task.created_at, task.id))
+
+    async def find(self, task_id: TaskId) -> Task | None:
+        return self._state.tasks.get(task_id)
+
+
+class MemoryLimits:
+    """See the port."""
+
+    def __init__(self, state: _State, writable: Callable[[], None]) -> None:
+        self._state = state
+        self._writable = writable
+
+    async def make(self, name: str, slots: int) -> None:
+        self._writable()
+        for slot in range(slots):
+            self._state.limits.setdefault((name, slot), datetime.min.replace(tzinfo=UTC))
+
+    async def take(self, name: str, slots: int, at: datetime, until: datetime) -> int | None:
+        self._writable()
+        free = [found for found in self._free_at(name, slots) if found[0] <= at]
+        if not free:
+            return None
+        _, slot = min(free)
+        self._state.limits[name, slot] = until
+        return slot
+
+    async def free_at(self, name: str, slots: int) -> datetime | None:
+        return min((moment for moment, _ in self._free_at(name, slots)), default=None)
+
+    async def give(self, name: str, slot: int, until: datetime, free_at: datetime) -> None:
+        self._writable()
+        if self._state.limits.get((name, slot)) == until:
+            self._state.limits[name, slot] = free_at
+
+    def _free_at(self, name: str, slots: int) -> Sequence[tuple[datetime, int]]:
+        return [
+            (moment, slot)
+            for (limit, slot), moment in self._state.limits.items()
+            if limit == name and slot < slots
+        ]
 
 
 class MemoryTopUps:
@@ -570,7 +710,7 @@ class MemoryOutbox:
             (
                 told.created_at
                 for told in self._state.outbox.values()
-                if isinstance(told.event, OperatorAlert) and f"kie:{told.event.code}" == cause
+                if isinstance(told.event, Alert) and told.event.cause == cause
             ),
             default=None,
         )

@@ -9,19 +9,21 @@ the text is the order of time; JSON is text for both.
 import json
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
 from cattrs import Converter
 from cattrs.strategies import configure_tagged_union
 
 from kiebot.core.audit import JobFact, StrayFact, TopUpFact, WalletFact
-from kiebot.core.events import Event, OperatorAlert, Untold
+from kiebot.core.events import Alert, Event, Untold
 from kiebot.core.expect import Amount, Answer, AnswerForm, Expect, Reason, Receipt
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
+from kiebot.core.margins import Billed, ModelSums
 from kiebot.core.media import Attachment
-from kiebot.core.money import Money
-from kiebot.core.tasks import FailReason, Failure, Result, TaskId
+from kiebot.core.money import LARGEST_KOPECKS, Money
+from kiebot.core.tasks import FailReason, Failure, Outcome, Result, Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet
@@ -37,14 +39,17 @@ class Row(Protocol):
     def __getitem__(self, column: str, /) -> Any: ...
 
 
+MICRO = 1_000_000
+
 USER = "id, name, language, created_at"
 WALLET = "user_id, balance_kop, hold_kop"
 ENTRY = "id, user_id, kind, amount_kop, ref, job_id, actor, why, created_at"
 JOB = (
     "id, user_id, model_id, params, status, price_kop, kie_price_kop, offered_at, confirmed_at,"
     " submissions, kie_task_id, next_check_at, result, error, error_detail, replaced_by,"
-    " created_at, updated_at"
+    " created_at, updated_at, measures"
 )
+TASK = "id, job_id, outcome, microcredits, created_at, updated_at"
 TOPUP = (
     "id, user_id, amount_kop, requested_kop, status, receipt, created_at, reviewed_by,"
     " reviewed_at, why"
@@ -124,6 +129,7 @@ def job(row: Row) -> Job:
         replaced_by=row["replaced_by"],
         created_at=moment(row["created_at"]),
         updated_at=moment(row["updated_at"]),
+        measures=_measures(row["measures"]),
     )
 
 
@@ -149,6 +155,61 @@ def job_row(value: Job) -> tuple[object, ...]:
         value.replaced_by,
         value.created_at,
         value.updated_at,
+        dump({name: format(seconds, "f") for name, seconds in value.measures.items()}),
+    )
+
+
+def task(row: Row) -> Task:
+    """A row of `TASK`."""
+    return Task(
+        id=TaskId(row["id"]),
+        job_id=JobId(row["job_id"]),
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        credits=kie_credits(row["microcredits"]),
+        created_at=moment(row["created_at"]),
+        updated_at=moment(row["updated_at"]),
+    )
+
+
+def task_row(value: Task) -> tuple[object, ...]:
+    """The values of `TASK`."""
+    return (
+        text(value.id),
+        value.job_id,
+        None if value.outcome is None else str(value.outcome),
+        None if value.credits is None else _microcredits(value.credits),
+        value.created_at,
+        value.updated_at,
+    )
+
+
+def kie_credits(micro: int | None) -> Decimal | None:
+    """KIE's credits of their millionths, which databases add up exactly."""
+    return None if micro is None else (Decimal(micro) / MICRO).normalize() + 0
+
+
+def model_sums(row: Row) -> ModelSums:
+    """A row of sums, named as the fields are. PostgreSQL adds up 64-bit integers to a numeric."""
+    return ModelSums(
+        model_id=row["model_id"],
+        jobs=row["jobs"],
+        failed=row["failed"],
+        refunded=row["refunded"],
+        income=Money(int(row["income_kop"])),
+        credits=kie_credits(int(row["microcredits"])) or Decimal(0),
+        untold=int(row["untold"]),
+    )
+
+
+def billed(row: Row) -> Billed:
+    """A row of `id, model_id, params, measures, price_kop, microcredits`."""
+    return Billed(
+        job_id=JobId(row["id"]),
+        model_id=row["model_id"],
+        params=json.loads(row["params"]),
+        measures=_measures(row["measures"]),
+        price=Money(row["price_kop"]),
+        credits=kie_credits(row["microcredits"]) or Decimal(0),
     )
 
 
@@ -201,8 +262,8 @@ def load_event(stored: str) -> Event:
 
 
 def cause(event: Event) -> str | None:
-    """What an alert is about, so that the same is not told too often: `kie:<code>`."""
-    return f"kie:{event.code}" if isinstance(event, OperatorAlert) else None
+    """What an alert is about, so that the same is not told too often."""
+    return event.cause if isinstance(event, Alert) else None
 
 
 def expect(stored: str) -> Expect | None:
@@ -328,8 +389,20 @@ def _storable(value: Any) -> Any:
             return value
 
 
+def _measures(stored: str) -> dict[str, Decimal]:
+    return {reference: Decimal(seconds) for reference, seconds in json.loads(stored).items()}
+
+
 def _maybe_moment(stored: Moment | None) -> datetime | None:
     return None if stored is None else moment(stored)
+
+
+def _microcredits(value: Decimal) -> int | None:
+    # KIE names at most two places; what it took is never less than nothing, nor more than a column
+    # holds: a number that makes no sense must not keep a job from its end.
+    if not value.is_finite():
+        return None
+    return int(min(max(value, Decimal(0)) * MICRO, Decimal(LARGEST_KOPECKS)).to_integral_value())
 
 
 def _money(kopecks: int | None) -> Money | None:
@@ -355,6 +428,8 @@ def _make_converter() -> Converter:
     converter = Converter()
     converter.register_unstructure_hook(Money, lambda money: money.kopecks)
     converter.register_structure_hook(Money, lambda kopecks, _: Money(kopecks))
+    converter.register_unstructure_hook(Decimal, lambda number: format(number, "f"))
+    converter.register_structure_hook(Decimal, lambda text, _: Decimal(text))
     configure_tagged_union(
         Event,
         converter,

@@ -8,12 +8,13 @@ change are run in one go.
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
 from typing import Protocol
 
 from attrs import frozen
 
 from kiebot.adapters.storage import rows
-from kiebot.adapters.storage.rows import ENTRY, JOB, TOPUP, USER, WALLET, Row
+from kiebot.adapters.storage.rows import ENTRY, JOB, TASK, TOPUP, USER, WALLET, Row
 from kiebot.core.audit import Fact
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.errors import (
@@ -27,14 +28,25 @@ from kiebot.core.events import Event, Untold
 from kiebot.core.expect import Expect
 from kiebot.core.jobs import Job
 from kiebot.core.language import Language
+from kiebot.core.margins import Billed, ModelSums
 from kiebot.core.money import LARGEST_KOPECKS
+from kiebot.core.tasks import Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import JobId, LedgerEntry, Wallet, post
+from kiebot.ports.storage import Lane
 from kiebot.ports.system import Clock
 
 utc_now: Clock = partial(datetime.now, UTC)
 """The clock of who has none to hand in."""
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+_LANES = {
+    Lane.SUBMIT: "status = 'queued'",
+    Lane.CHECK: "status <> 'queued'",
+}
+"""As the partial indexes of each lane say it."""
 
 
 @frozen
@@ -44,7 +56,7 @@ class UpdateDone:
     update_id: int
 
 
-Part = JobStep | TopUpStep | LedgerEntry | UpdateDone
+Part = JobStep | TopUpStep | LedgerEntry | Task | UpdateDone
 
 
 @frozen
@@ -102,6 +114,8 @@ class SqlUnitOfWork:
         self.wallets = SqlWallets(connection)
         self.ledger = SqlLedger(connection)
         self.jobs = SqlJobs(connection)
+        self.tasks = SqlTasks(connection)
+        self.limits = SqlLimits(connection)
         self.topups = SqlTopUps(connection)
         self.ui_state = SqlUiState(connection)
         self.inbox = SqlInbox(connection)
@@ -110,7 +124,8 @@ class SqlUnitOfWork:
     async def record(self, change: Change) -> None:
         """See the port."""
         at = self._clock()
-        others = [_tell(event, at) for event in change.events]
+        others = [_save_task(task) for task in change.tasks]
+        others += [_tell(event, at) for event in change.events]
         if change.expecting is not None:
             others.append(_expect(change.expecting, at))
         if change.update_id is not None:
@@ -133,6 +148,8 @@ class SqlUnitOfWork:
                 return StaleError("job", job.id)
             case TopUpStep(topup=topup):
                 return StaleError("top-up", topup.id)
+            case Task(id=task_id):
+                return StaleError("task", task_id)
             case UpdateDone(update_id=update_id):
                 return StaleError("update", str(update_id))
             case LedgerEntry():
@@ -311,10 +328,10 @@ class SqlJobs:
         )
         return found[0] if found else None
 
-    async def due(self, at: datetime, limit: int, *, local: bool) -> Sequence[Job]:
+    async def due(self, at: datetime, limit: int, lane: Lane, *, local: bool) -> Sequence[Job]:
         return await self._jobs(
             f"select {JOB} from jobs"
-            " where status in ('queued', 'running') and next_check_at <= $1 and (user_id < 0) = $2"
+            f" where {_LANES[lane]} and next_check_at <= $1 and (user_id < 0) = $2"
             " order by next_check_at, id limit $3",
             at,
             local,
@@ -322,14 +339,34 @@ class SqlJobs:
         )
 
     async def next_due(self, *, local: bool) -> datetime | None:
+        moments = []
+        for lane in Lane:
+            row = await self._connection.fetchrow(
+                "select next_check_at from jobs"
+                f" where {_LANES[lane]} and next_check_at is not null and (user_id < 0) = $1"
+                " order by next_check_at limit 1",
+                local,
+            )
+            if row is not None:
+                moments.append(rows.moment(row["next_check_at"]))
+        return min(moments, default=None)
+
+    async def running(self, younger_than: Sequence[datetime]) -> Sequence[int]:
+        columns = [
+            f"coalesce(sum(case when confirmed_at > ${number} then 1 else 0 end), 0)"
+            f" as count_{number}"
+            for number in range(1, len(younger_than) + 1)
+        ]
         row = await self._connection.fetchrow(
-            "select next_check_at from jobs"
-            " where status in ('queued', 'running') and next_check_at is not null"
-            " and (user_id < 0) = $1"
-            " order by next_check_at limit 1",
-            local,
+            f"select {', '.join([*columns, 'count(*) as everything'])} from jobs"
+            # The first condition is that of the index, in its own words.
+            " where status in ('queued', 'running') and status = 'running'",
+            *younger_than,
         )
-        return None if row is None else rows.moment(row["next_check_at"])
+        assert row is not None
+        sums = [int(row[f"count_{number}"]) for number in range(1, len(columns) + 1)]
+        sums.append(int(row["everything"]))
+        return [after - before for before, after in pairwise([0, *sums])]
 
     async def stale_drafts(self, untouched_since: datetime, limit: int) -> Sequence[Job]:
         return await self._jobs(
@@ -353,8 +390,79 @@ class SqlJobs:
             for row in found
         ]
 
+    async def costs(self, since: datetime | None) -> Sequence[ModelSums]:
+        found = await self._connection.fetch(COSTS, since or LONG_AGO)
+        return [rows.model_sums(row) for row in found]
+
+    async def billed(self, since: datetime | None, alike: int, worst: int) -> Sequence[Billed]:
+        found = await self._connection.fetch(BILLED, since or LONG_AGO, alike, worst)
+        return [rows.billed(row) for row in found]
+
     async def _jobs(self, query: str, *values: object) -> Sequence[Job]:
         return [rows.job(row) for row in await self._connection.fetch(query, *values)]
+
+
+class SqlTasks:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def of_job(self, job_id: JobId) -> Sequence[Task]:
+        found = await self._connection.fetch(
+            f"select {TASK} from tasks where job_id = $1 order by created_at, id", job_id
+        )
+        return [rows.task(row) for row in found]
+
+    async def find(self, task_id: TaskId) -> Task | None:
+        row = await self._connection.fetchrow(f"select {TASK} from tasks where id = $1", task_id)
+        return None if row is None else rows.task(row)
+
+
+class SqlLimits:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def make(self, name: str, slots: int) -> None:
+        for slot in range(slots):
+            await self._connection.fetch(
+                "insert into limits (name, slot, free_at) values ($1, $2, $3)"
+                " on conflict (name, slot) do nothing returning slot",
+                name,
+                slot,
+                LONG_AGO,
+            )
+
+    async def take(self, name: str, slots: int, at: datetime, until: datetime) -> int | None:
+        row = await self._connection.fetchrow(
+            "update limits set free_at = $4 where name = $1 and slot = ("
+            "  select slot from limits where name = $1 and slot < $2 and free_at <= $3"
+            f"  order by free_at, slot limit 1{self._connection.locking})"
+            " and free_at <= $3 returning slot",
+            name,
+            slots,
+            at,
+            until,
+        )
+        return None if row is None else int(row["slot"])
+
+    async def free_at(self, name: str, slots: int) -> datetime | None:
+        row = await self._connection.fetchrow(
+            "select min(free_at) as free_at from limits where name = $1 and slot < $2", name, slots
+        )
+        return None if row is None or row["free_at"] is None else rows.moment(row["free_at"])
+
+    async def give(self, name: str, slot: int, until: datetime, free_at: datetime) -> None:
+        await self._connection.fetch(
+            "update limits set free_at = $4"
+            " where name = $1 and slot = $2 and free_at = $3 returning slot",
+            name,
+            slot,
+            until,
+            free_at,
+        )
 
 
 class SqlTopUps:
@@ -517,7 +625,7 @@ def _save_job(step: JobStep) -> Step:
     if step.was is None:
         return Step(
             f"insert into jobs ({JOB}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
-            " $13, $14, $15, $16, $17, $18) on conflict do nothing returning id",
+            " $13, $14, $15, $16, $17, $18, $19) on conflict do nothing returning id",
             values,
             step,
         )
@@ -526,9 +634,9 @@ def _save_job(step: JobStep) -> Step:
         "update jobs set params = $3, status = $4, price_kop = $5, kie_price_kop = $6,"
         " offered_at = $7, confirmed_at = $8, submissions = $9, kie_task_id = $10,"
         " next_check_at = $11, result = $12, error = $13, error_detail = $14, replaced_by = $15,"
-        " updated_at = $16"
+        " updated_at = $16, measures = $17"
         " where id = $1 and status = $2 returning id",
-        (step.job.id, str(step.was), *values[3:16], values[17]),
+        (step.job.id, str(step.was), *values[3:16], *values[17:]),
         step,
     )
 
@@ -563,6 +671,18 @@ def _save_topup(step: TopUpStep) -> list[Step]:
     return [saved, *receipts]
 
 
+def _save_task(task: Task) -> Step:
+    # What belongs to another job stays with it.
+    return Step(
+        f"insert into tasks ({TASK}) values ($1, $2, $3, $4, $5, $6)"
+        " on conflict (id) do update set outcome = excluded.outcome,"
+        " microcredits = excluded.microcredits, updated_at = excluded.updated_at"
+        " where tasks.job_id = excluded.job_id returning id",
+        rows.task_row(task),
+        task,
+    )
+
+
 def _tell(event: Event, at: datetime) -> Step:
     return Step(
         "insert into outbox (user_id, kind, event, cause, created_at) values ($1, $2, $3, $4, $5)"
@@ -591,6 +711,60 @@ def _finish(update_id: int, at: datetime, *, says_more: bool) -> Step:
         UpdateDone(update_id) if says_more else None,
     )
 
+
+# --- What was sold, and what KIE took for it; each is one pass
+
+COSTS = """
+select jobs.model_id as model_id,
+  count(*) as jobs,
+  count(case when jobs.status = 'failed' then 1 end) as failed,
+  count(case when jobs.status = 'refunded' then 1 end) as refunded,
+  coalesce(sum(moved.income_kop), 0) as income_kop,
+  coalesce(sum(taken.microcredits), 0) as microcredits,
+  coalesce(sum(taken.untold), 0) as untold
+from jobs
+left join (
+  select job_id, sum(case kind when 'charge' then amount_kop else -amount_kop end) as income_kop
+  from ledger where kind in ('charge', 'refund') group by job_id
+) moved on moved.job_id = jobs.id
+left join (
+  select job_id,
+    sum(microcredits) as microcredits,
+    count(case when microcredits is null and outcome in ('succeeded', 'lost') then 1 end) as untold
+  from tasks group by job_id
+) taken on taken.job_id = jobs.id
+where jobs.confirmed_at >= $1
+group by jobs.model_id
+"""
+
+# The answers are fetched at the end, so that only few of them are carried through the sorting.
+BILLED = """
+select jobs.id as id, jobs.model_id as model_id, jobs.params as params,
+  jobs.measures as measures, jobs.price_kop as price_kop, worst.microcredits as microcredits
+from (
+  select latest.id, latest.microcredits,
+    row_number() over (
+      partition by latest.model_id
+      order by 1.0 * latest.microcredits / (latest.price_kop + 1) desc, latest.place
+    ) as place
+  from (
+    select jobs.id, jobs.model_id, jobs.price_kop, taken.microcredits,
+      row_number() over (
+        partition by jobs.model_id, jobs.price_kop, taken.microcredits
+        order by jobs.confirmed_at desc
+      ) as place
+    from jobs
+    join (
+      select job_id, max(microcredits) as microcredits
+      from tasks where microcredits > 0 group by job_id
+    ) taken on taken.job_id = jobs.id
+    where jobs.confirmed_at >= $1 and jobs.price_kop is not null
+  ) latest
+  where latest.place <= $2
+) worst
+join jobs on jobs.id = worst.id
+where worst.place <= $3
+"""
 
 # --- What an audit judges; each is one pass, and says what stands, right or wrong
 

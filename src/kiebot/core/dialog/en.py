@@ -44,6 +44,19 @@ def _chars(count: int) -> str:
     return _n(count, "character", "characters")
 
 
+def _unit(count: int, one: str, other: str) -> str:
+    """After "per": of one thing the word alone, "per minute"."""
+    return one if count == 1 else _n(count, one, other)
+
+
+def _lasts(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    words = [_n(minutes, "minute", "minutes")] if minutes else []
+    if rest or not minutes:
+        words.append(_n(rest, "second", "seconds"))
+    return " ".join(words)
+
+
 def _files_wanted(kind: MediaKind, least: int, most: int) -> str:
     one, other = _FILES[kind]
     if least == most:
@@ -51,6 +64,12 @@ def _files_wanted(kind: MediaKind, least: int, most: int) -> str:
     if least > 1:
         return f"Send {least} to {most} {other}, one by one or all at once."
     return f"Send up to {_n(most, one, other)}, one by one or all at once."
+
+
+def _up_to_seconds(seconds: int) -> str:
+    if seconds > 60 and seconds % 60 == 0:
+        return f"up to {_n(seconds // 60, 'minute', 'minutes')}"
+    return f"up to {_n(seconds, 'second', 'seconds')}"
 
 
 def _in_work(title: str, output: MediaKind) -> str:
@@ -89,6 +108,28 @@ def _problem(problem: AnswerProblem, limit: str, names: str) -> str:
             return f"Not enough files yet: at least {limit} are needed."
         case AnswerProblem.TOO_MANY_FILES:
             return f"No more fit: there can be {limit} files."
+        case AnswerProblem.LASTS_TOO_LONG:
+            return f"That lasts too long: {limit} fit. Cut it and send it again."
+        case AnswerProblem.LENGTH_UNKNOWN:
+            return (
+                "Nobody can tell how long this lasts: the file is damaged or of an unusual format."
+                " Save it as MP3 or MP4 and send it again."
+            )
+        case AnswerProblem.FILE_GONE:
+            return (
+                "The file does not open. Send it again, or give a direct link from which it can be"
+                " downloaded without a login."
+            )
+        case AnswerProblem.NOT_PUBLIC:
+            return (
+                "This link is not one of the public Internet. I need an http or https link from"
+                " which anybody can download the file, or the file itself."
+            )
+        case AnswerProblem.TOO_SLOW:
+            return (
+                "Reading the file takes too long. Try again, give another link, or send the file"
+                " itself."
+            )
         case AnswerProblem.MISSING:
             return "It cannot be done without this answer."
         case AnswerProblem.NOT_TOGETHER:
@@ -140,6 +181,17 @@ EN = Texts(
     quoted=lambda words: f"“{words}”",
     colon=lambda label, value: f"{label}: {value}",
     from_price=lambda price: f"from {price}",
+    price_per=lambda price, unit: f"{price} per {unit}",
+    unit_chars=lambda count: _unit(count, "character", "characters"),
+    unit_files=lambda count: _unit(count, "file", "files"),
+    unit_seconds=lambda count: _unit(count, "second", "seconds"),
+    unit_minutes=lambda count: _unit(count, "minute", "minutes"),
+    chars=lambda count: _n(count, "character", "characters"),
+    files=lambda count: _n(count, "file", "files"),
+    lasts=_lasts,
+    counted=lambda amount, unit: (
+        f"{amount}. The price is per {unit}; what is started counts whole."
+    ),
     soon="soon",
     yes_mark="✓",
     # Menu
@@ -230,6 +282,7 @@ EN = Texts(
     files_wanted=_files_wanted,
     file_formats=lambda formats: f"Format: {formats}",
     file_size=lambda size: f"up to {size} MB",
+    file_seconds=_up_to_seconds,
     file_address="A direct link will do, too.",
     files_so_far=lambda count, most: f"{count} of {most} are here.",
     for_example=lambda value: f"For example: {value}.",
@@ -256,6 +309,11 @@ EN = Texts(
     not_set="not set",
     no_price="There is no price for these answers, so they cannot be bought. Money is untouched.",
     no_price_sold=lambda sold: f"You can choose: {sold}.",
+    no_length=lambda label: (
+        f"The price depends on how long {label} lasts, and that could not be found out. Send the"
+        " file again, or another one. Money is untouched."
+    ),
+    no_amount=lambda label: f"The price depends on {label}: answer it. Money is untouched.",
     in_work=_in_work,
     in_work_elapsed=lambda time: f"{time} so far.",
     in_work_usual=lambda time, usual: f"{time} of the usual {usual}.",
@@ -414,6 +472,16 @@ EN = Texts(
     },
     admin_alert_other=lambda code: f"⚠️ Jobs are failing: kie.ai refuses the shop (code {code}).",
     admin_alert_after="People get their money back by themselves. Mend it, and jobs will go on.",
+    admin_low_credits=lambda left, enough: (
+        f"⚠️ kie.ai credits run low. Left: {left}. Enough: {enough}. Top up at kie.ai: without"
+        " credits every job fails."
+    ),
+    admin_late=lambda title, job, taken: (
+        f"⚠️ kie.ai finished {title} after all (job {job}), when the person had their money back."
+        f" It took {taken}."
+    ),
+    admin_late_unknown="an unknown number of credits",
+    credits=lambda count: NOTATION.plural(float(count), one="credit", other="credits"),
     button_approve=lambda amount: f"✅ Credit {amount}",
     button_other_sum="✏️ Another amount",
     button_reject="🚫 Reject",

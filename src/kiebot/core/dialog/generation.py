@@ -2,7 +2,7 @@
 Generation: the questions of a model, the confirmation, what stands in its way, and "in work".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -12,7 +12,7 @@ from kiebot.core.dialog import menu
 from kiebot.core.dialog.menu import Row
 from kiebot.core.dialog.screen import CALLBACK_BYTES, Action, Button, Screen
 from kiebot.core.dialog.texts import Texts, shortened
-from kiebot.core.errors import InvalidAnswerError
+from kiebot.core.errors import AnswerProblem, InvalidAnswerError, PriceMissingError
 from kiebot.core.jobs import Job
 from kiebot.core.media import EXTENSIONS, MediaKind
 from kiebot.core.money import ZERO, Money
@@ -27,6 +27,7 @@ from kiebot.core.params import (
     SwitchParam,
     TextParam,
     is_answered,
+    is_one_of,
     is_same,
 )
 from kiebot.core.pricing import Quote
@@ -92,7 +93,10 @@ def question(
 
 def confirmation(t: Texts, model: Model, job: Job, price: Money, available: Money) -> Screen:
     """What will be made and for how much: nothing is paid before the button is pressed."""
-    text = f"{_about(t, model, job)}\n\n{t.to_pay(t.money(price))} {_balance(t, price, available)}"
+    counted = pricing.count(model, job.params, job.measures)
+    words = "" if counted is None else menu.counted_words(t, model, counted)
+    pay = f"{t.to_pay(t.money(price))} {_balance(t, price, available)}"
+    text = f"{_about(t, model, job)}\n\n" + "\n".join(line for line in (words, pay) if line)
     rows: list[Row] = [(Button(t.button_pay(t.money(price)), Action.of("gen", "confirm", job.id)),)]
     if available < price:
         rows.append((Button(t.button_topup, Action.of("topup", "main")),))
@@ -100,14 +104,18 @@ def confirmation(t: Texts, model: Model, job: Job, price: Money, available: Mone
     return Screen(text=text, buttons=(*rows, _last_row(t, model, job)))
 
 
-def no_price(
-    t: Texts, model: Model, job: Job, sold: Sequence[tuple[str, tuple[str, ...]]]
-) -> Screen:
-    """No price fits these answers: which ones can be bought."""
+def no_price(t: Texts, model: Model, job: Job, why: PriceMissingError) -> Screen:
+    """No price fits these answers: which ones can be bought, or what cannot be counted."""
     lines = [_about(t, model, job), t.no_price]
     labels = {param.name: param for param in model.params}
-    known = [(labels[name], values) for name, values in sold if name in labels]
-    if known:
+    known = [(labels[name], values) for name, values in why.sold if name in labels]
+    if why.uncounted in labels:
+        param = labels[why.uncounted]
+        label = t.quoted(t.of(param.label))
+        is_file = isinstance(param, FileParam | FilesParam)
+        lines[1] = t.no_length(label) if is_file else t.no_amount(label)
+        known = [(param, ())]
+    elif known:
         words = "; ".join(t.colon(t.of(p.label), _sold_values(t, p, v)) for p, v in known)
         lines.append(t.no_price_sold(shortened(words, 1500)))
     buttons = [_setting_button(t, job, param) for param, _ in known]
@@ -201,6 +209,8 @@ def problem(t: Texts, model: Model, error: InvalidAnswerError) -> str:
     labels = {param.name: t.quoted(t.of(param.label)) for param in model.params}
     names = ", ".join(labels[name] for name in dict.fromkeys(error.names) if name in labels)
     limit = "" if error.limit is None else t.notation.number(error.limit)
+    if error.problem is AnswerProblem.LASTS_TOO_LONG and error.limit is not None:
+        limit = t.file_seconds(int(error.limit))
     return t.problem(error.problem, limit, names)
 
 
@@ -306,6 +316,8 @@ def _file_bounds(t: Texts, param: FileParam | FilesParam) -> str:
     bounds = [t.file_formats(", ".join(formats))] if formats else []
     if param.max_mb is not None:
         bounds.append(t.file_size(param.max_mb))
+    if param.max_seconds is not None:
+        bounds.append(t.file_seconds(param.max_seconds))
     words = ", ".join(bounds)
     return f"{words[:1].upper()}{words[1:]}. {t.file_address}" if words else t.file_address
 
@@ -325,13 +337,17 @@ def _option_rows(
     multiplier: Decimal,
     page: int,
 ) -> tuple[Row, ...]:
-    options = params.options(model, job.params, param.name, t.language)
+    possible = params.options(model, job.params, param.name, t.language)
+    # What nobody can buy is not offered; who types it is told what can be bought.
+    values = [option.value for option in possible]
+    sold = pricing.sold_values(model, job.params, param.name, values)
+    options = tuple(option for option in possible if is_one_of(option.value, sold))
     size = max(len(options), 1) if len(options) <= OPTIONS + 2 else OPTIONS
     shown, turns = menu.paged(options, page, size, ("mopen", job.id, param.name))
-    now = drafts.quote_of(model, job.params, multiplier)
+    now = drafts.quote_of(model, job.params, multiplier, job.measures)
     buttons = [
         Button(
-            _option_label(t, model, job.params, param, option, now, multiplier),
+            _option_label(t, model, job, param, option, now, multiplier),
             Action.of("mparam", job.id, param.name, option.number),
         )
         for option in shown
@@ -342,16 +358,17 @@ def _option_rows(
 def _option_label(
     t: Texts,
     model: Model,
-    answers: Mapping[str, JsonValue],
+    job: Job,
     param: Param,
     option: Option,
     now: Quote | None,
     multiplier: Decimal,
 ) -> str:
     label = shortened(option.label, LABEL_CHARS)
-    if is_same(answers.get(param.name), option.value):
+    if is_same(job.params.get(param.name), option.value):
         return f"{t.yes_mark} {label}"
-    then = drafts.quote_of(model, {**answers, param.name: option.value}, multiplier)
+    answers = {**job.params, param.name: option.value}
+    then = drafts.quote_of(model, answers, multiplier, job.measures)
     match now, then:
         case None, None:
             return label
@@ -462,6 +479,8 @@ def _quoted(t: Texts, param: Param, value: JsonValue) -> str:
 
 
 def _sold_values(t: Texts, param: Param, values: Sequence[str]) -> str:
+    if isinstance(param, SwitchParam):
+        return ", ".join(params.shown(param, value == "true", t.language) for value in values)
     if not isinstance(param, ChoiceParam):
         return ", ".join(values)
     labels = {str(choice.value): t.of(choice.label) for choice in param.choices}

@@ -4,19 +4,21 @@ The menu: start, categories, models, help, language; and what is said to whateve
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import TypeVar
 
 from attrs import evolve, frozen
 
 from kiebot.core import pricing
-from kiebot.core.catalog import Catalog, Category, Model
+from kiebot.core.catalog import Catalog, Category, Model, Unit
 from kiebot.core.dialog.screen import Action, Button, Screen
-from kiebot.core.dialog.texts import Texts, shortened
+from kiebot.core.dialog.texts import MINUTE_S, Texts, shortened
 from kiebot.core.expect import Expect
 from kiebot.core.jobs import Job
 from kiebot.core.language import Language
 from kiebot.core.money import Money
+from kiebot.core.params import FileParam, FilesParam, TextParam
+from kiebot.core.pricing import Count
 from kiebot.core.wallet import Wallet
 
 PAGE = 8
@@ -118,9 +120,46 @@ def models(
 
 
 def price_tag(t: Texts, model: Model, multiplier: Decimal) -> str:
-    """The price of a model: as it is, or the lowest where answers change it."""
+    """The price of a model: as it is, or the lowest where answers change it, and what it is for."""
     price = t.money(pricing.lowest(model, multiplier).price)
-    return price if pricing.is_flat(model) else t.from_price(price)
+    if pricing.is_flat(model):
+        return price
+    unit = pricing.cheapest(model).per
+    per = "" if unit is None else unit_words(t, model, unit)
+    return t.price_per(t.from_price(price), per) if per else t.from_price(price)
+
+
+def unit_words(t: Texts, model: Model, unit: Unit) -> str:
+    """What one unit is; empty where the catalog does not say what a number counts."""
+    param = next((param for param in model.params if param.name == unit.param), None)
+    match param:
+        case FileParam() | FilesParam() if unit.in_seconds:
+            minutes, rest = divmod(unit.size, MINUTE_S)
+            return t.unit_seconds(unit.size) if rest else t.unit_minutes(minutes)
+        case TextParam():
+            return t.unit_chars(unit.size)
+        case FilesParam():
+            return t.unit_files(unit.size)
+        case _:
+            return ""
+
+
+def counted_words(t: Texts, model: Model, counted: Count) -> str:
+    """What was counted or measured for a price; empty where the answer itself says it."""
+    param = next((param for param in model.params if param.name == counted.unit.param), None)
+    unit = unit_words(t, model, counted.unit)
+    if param is None or not unit:
+        return ""
+    # A length is told in whole seconds, upwards: 90.2 seconds are more than 90.
+    amount = int(counted.amount.to_integral_value(ROUND_CEILING))
+    match param:
+        case FileParam() | FilesParam() if counted.unit.in_seconds:
+            words = t.lasts(amount)
+        case TextParam():
+            words = t.chars(amount)
+        case _:
+            words = t.files(amount)
+    return t.counted(t.colon(t.of(param.label), words), unit)
 
 
 def headline(t: Texts, model: Model, multiplier: Decimal, usual: timedelta | None) -> str:

@@ -17,6 +17,8 @@ from kiebot.core.events import (
     JobFailed,
     JobRefunded,
     JobSucceeded,
+    LateSuccess,
+    LowCredits,
     OperatorAlert,
     TopUpApproved,
     TopUpRejected,
@@ -62,6 +64,12 @@ def screen(t: Texts, event: Event, now: Background) -> Screen:
             return _rejected(t, event)
         case OperatorAlert():
             return _alert(t, event)
+        case LowCredits():
+            return menu.message(
+                t, t.admin_low_credits(t.credits(event.credits), t.credits(event.enough))
+            )
+        case LateSuccess():
+            return _late(t, event)
 
 
 def _succeeded(t: Texts, event: JobSucceeded, now: Background) -> Screen:
@@ -145,6 +153,13 @@ def _alert(t: Texts, event: OperatorAlert) -> Screen:
         lines.append(t.quoted(shortened(event.detail, DETAIL_CHARS)))
     lines.append(t.admin_alert_after)
     return menu.message(t, "\n".join(lines))
+
+
+def _late(t: Texts, event: LateSuccess) -> Screen:
+    taken = t.admin_late_unknown
+    if event.credits is not None:
+        taken = t.credits(event.credits)
+    return menu.message(t, t.admin_late(event.title, event.job_id.upper(), taken))
 
 
 def _wallet_row(t: Texts) -> menu.Row:

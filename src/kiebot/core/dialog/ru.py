@@ -45,6 +45,19 @@ def _chars(count: int) -> str:
     return _n(count, "знака", "знаков", "знаков")
 
 
+def _unit(count: int, one: str, few: str, many: str) -> str:
+    """After "за": of one thing the word alone, "за минуту"."""
+    return one if count == 1 else _n(count, one, few, many)
+
+
+def _lasts(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    words = [_n(minutes, "минута", "минуты", "минут")] if minutes else []
+    if rest or not minutes:
+        words.append(_n(rest, "секунда", "секунды", "секунд"))
+    return " ".join(words)
+
+
 def _files_wanted(kind: MediaKind, least: int, most: int) -> str:
     forms = _FILES[kind]
     named = NOTATION.plural(most, **forms, other=forms["few"])
@@ -53,6 +66,12 @@ def _files_wanted(kind: MediaKind, least: int, most: int) -> str:
     if least > 1:
         return f"Пришлите от {least} до {most}: {forms['few']} можно по одной или сразу."
     return f"Пришлите до {_n(most, 'файла', 'файлов', 'файлов')}: по одному или сразу все."
+
+
+def _up_to_seconds(seconds: int) -> str:
+    if seconds > 60 and seconds % 60 == 0:
+        return f"до {_n(seconds // 60, 'минуты', 'минут', 'минут')}"
+    return f"до {_n(seconds, 'секунды', 'секунд', 'секунд')}"
 
 
 def _in_work(title: str, output: MediaKind) -> str:
@@ -91,6 +110,28 @@ def _problem(problem: AnswerProblem, limit: str, names: str) -> str:
             return f"Пока мало файлов: нужно не меньше {limit}."
         case AnswerProblem.TOO_MANY_FILES:
             return f"Больше не поместится: файлов может быть {limit}."
+        case AnswerProblem.LASTS_TOO_LONG:
+            return f"Слишком долго: можно {limit}. Обрежьте запись и пришлите ещё раз."
+        case AnswerProblem.LENGTH_UNKNOWN:
+            return (
+                "Не получается узнать длительность записи: файл повреждён или необычного формата."
+                " Сохраните её в MP3 или MP4 и пришлите ещё раз."
+            )
+        case AnswerProblem.FILE_GONE:
+            return (
+                "Файл не открывается. Пришлите его ещё раз или дайте прямую ссылку, по которой он"
+                " скачивается без входа и пароля."
+            )
+        case AnswerProblem.NOT_PUBLIC:
+            return (
+                "Эта ссылка не из открытого интернета. Нужна ссылка http или https, по которой файл"
+                " может скачать любой, или сам файл."
+            )
+        case AnswerProblem.TOO_SLOW:
+            return (
+                "Файл читается слишком медленно. Попробуйте ещё раз, дайте другую ссылку или"
+                " пришлите сам файл."
+            )
         case AnswerProblem.MISSING:
             return "Без этого ответа не получится."
         case AnswerProblem.NOT_TOGETHER:
@@ -140,6 +181,15 @@ RU = Texts(
     quoted=lambda words: f"«{words}»",
     colon=lambda label, value: f"{label}: {value}",
     from_price=lambda price: f"от {price}",
+    price_per=lambda price, unit: f"{price} за {unit}",
+    unit_chars=lambda count: _unit(count, "знак", "знака", "знаков"),
+    unit_files=lambda count: _unit(count, "файл", "файла", "файлов"),
+    unit_seconds=lambda count: _unit(count, "секунду", "секунды", "секунд"),
+    unit_minutes=lambda count: _unit(count, "минуту", "минуты", "минут"),
+    chars=lambda count: _n(count, "знак", "знака", "знаков"),
+    files=lambda count: _n(count, "файл", "файла", "файлов"),
+    lasts=_lasts,
+    counted=lambda amount, unit: f"{amount}. Цена — за {unit}, начатое считается целиком.",
     soon="скоро",
     yes_mark="✓",
     # Menu
@@ -232,6 +282,7 @@ RU = Texts(
     files_wanted=_files_wanted,
     file_formats=lambda formats: f"Формат: {formats}",
     file_size=lambda size: f"до {size} МБ",
+    file_seconds=_up_to_seconds,
     file_address="Можно и прямую ссылку.",
     files_so_far=lambda count, most: f"Уже есть {count} из {most}.",
     for_example=lambda value: f"Например: {value}.",
@@ -258,6 +309,11 @@ RU = Texts(
     not_set="не задано",
     no_price="Для таких ответов цены нет, поэтому купить их нельзя. Деньги не тронуты.",
     no_price_sold=lambda sold: f"Можно выбрать: {sold}.",
+    no_length=lambda label: (
+        f"Цена зависит от того, сколько длится {label}, а узнать это не получилось. Пришлите файл"
+        " ещё раз или другой. Деньги не тронуты."
+    ),
+    no_amount=lambda label: f"Цена зависит от ответа {label}: дайте его. Деньги не тронуты.",
     in_work=_in_work,
     in_work_elapsed=lambda time: f"Прошло {time}.",
     in_work_usual=lambda time, usual: f"{time} из обычных {usual}.",
@@ -416,6 +472,18 @@ RU = Texts(
         f"⚠️ Работы не выполняются: kie.ai отказывает магазину (код {code})."
     ),
     admin_alert_after="Деньги людей возвращаются сами. Исправьте это, и работы пойдут.",
+    admin_low_credits=lambda left, enough: (
+        f"⚠️ Кончаются кредиты kie.ai. Осталось: {left}. Нужный запас: {enough}. Пополните счёт на"
+        " kie.ai: без кредитов ни одна работа не выполнится."
+    ),
+    admin_late=lambda title, job, taken: (
+        f"⚠️ kie.ai всё-таки закончил {title} (работа {job}), когда деньги человеку уже вернулись."
+        f" Списано: {taken}."
+    ),
+    admin_late_unknown="сколько кредитов, неизвестно",
+    credits=lambda count: NOTATION.plural(
+        float(count), one="кредит", few="кредита", many="кредитов", other="кредита"
+    ),
     button_approve=lambda amount: f"✅ Зачислить {amount}",
     button_other_sum="✏️ Другая сумма",
     button_reject="🚫 Отклонить",

@@ -8,6 +8,7 @@ top: a language says its separators and patterns, everything else is the same fo
 
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
 
 from attrs import frozen
 from babel import Locale
@@ -83,8 +84,10 @@ class Notation:
         rest = f" {minutes} {self.minutes}" if minutes else ""
         return f"{hours} {self.hours}{rest}"
 
-    def plural(self, count: int, **forms: str) -> str:
+    def plural(self, count: int | float, **forms: str) -> str:
         """The count and its word, by the plural categories of the language (CLDR)."""
+        if isinstance(count, float) and count.is_integer():
+            count = int(count)
         category = Locale.parse(self.locale).plural_form(count)
         return f"{self.number(count)} {forms.get(category, forms['other'])}"
 
@@ -133,6 +136,15 @@ class Texts:
     colon: Said2  # a label and its value
     quoted: Said  # a person's own words
     from_price: Said
+    price_per: Said2  # a price, and what it is for
+    unit_chars: Counted  # after "per": so many characters
+    unit_files: Counted
+    unit_seconds: Counted
+    unit_minutes: Counted
+    chars: Counted
+    files: Counted
+    lasts: Counted  # so many seconds, exactly
+    counted: Said2  # what was counted for a price, and what one unit is
     soon: Words
     yes_mark: Words
 
@@ -190,6 +202,7 @@ class Texts:
     files_wanted: Callable[[MediaKind, int, int], str]
     file_formats: Said
     file_size: Counted
+    file_seconds: Counted  # how long a sound or clip may last
     file_address: Words
     files_so_far: Callable[[int, int], str]
     for_example: Said
@@ -216,6 +229,8 @@ class Texts:
     not_set: Words
     no_price: Words
     no_price_sold: Said
+    no_length: Said  # nobody knows how long this file is
+    no_amount: Said  # the price hangs on this answer, which is not given
     in_work: Callable[[str, MediaKind], str]
     in_work_elapsed: Said
     in_work_usual: Said2
@@ -318,6 +333,10 @@ class Texts:
     admin_alert: dict[int, str]
     admin_alert_other: Counted
     admin_alert_after: Words
+    admin_low_credits: Said2  # what is left, what would be enough
+    admin_late: Said3
+    admin_late_unknown: Words
+    credits: Callable[[Decimal], str]
     button_approve: Said
     button_other_sum: Words
     button_reject: Words

@@ -1,0 +1,1 @@
+"""What kiebot takes and how fast it is: figures to be read, never gates."""

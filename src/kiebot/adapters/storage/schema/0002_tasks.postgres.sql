@@ -1,0 +1,2 @@
+alter table tasks set (fillfactor = 70);
+alter table limits set (fillfactor = 70);
