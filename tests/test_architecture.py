@@ -104,7 +104,7 @@ ROOMS = {
         others=names("aiosqlite asyncpg attrs cattrs"),
     ),
     "adapters/kie": Room(
-        files=names("adapters/kie/*.py"),
+        files=names("adapters/kie/*.py adapters/kie/stub_server/*.py"),
         kiebot=names("kiebot.core.* kiebot.ports.* kiebot.adapters.kie.*"),
         others=names("aiohttp aiolimiter attrs cattrs jsonschema stamina"),
     ),
@@ -168,7 +168,7 @@ TECHNOLOGIES = {
     "aiogram": "adapters/frontend/telegram*.py",
     "prompt_toolkit": "adapters/frontend/terminal*.py",
     "structlog": "adapters/logs.py",
-    "jsonschema": "adapters/kie/wire.py",
+    "jsonschema": "adapters/kie/stub_server/wire.py",
     "av": "adapters/media/probe.py",
     "babel": "core/dialog/*.py",
     "click": "cli/*.py",

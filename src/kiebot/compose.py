@@ -44,7 +44,7 @@ from kiebot.worker import Worker
 
 if TYPE_CHECKING:
     from kiebot.adapters.frontend.terminal import TerminalFrontend
-    from kiebot.adapters.kie.stub_server import StubServer
+    from kiebot.adapters.kie.stub_server.server import StubServer
 
 MakeFrontend: TypeAlias = Callable[[Conversation], Frontend]
 """How a frontend is made: with the conversation it is the ears and mouth of."""
@@ -395,9 +395,9 @@ def stub_server(
 
     `say` hears a line about every request and every callback.
     """
-    from kiebot.adapters.kie.stub_limits import Limits
-    from kiebot.adapters.kie.stub_server import StubServer
-    from kiebot.adapters.kie.stub_tasks import Timeline
+    from kiebot.adapters.kie.stub_server.limits import Limits
+    from kiebot.adapters.kie.stub_server.server import StubServer
+    from kiebot.adapters.kie.stub_server.tasks import Timeline
 
     return StubServer(
         utc_now,

@@ -19,8 +19,8 @@ from attrs import evolve, frozen
 
 from kiebot.adapters.http import application
 from kiebot.adapters.kie.live import LiveKieClient
-from kiebot.adapters.kie.stub_faults import Call, Fault, FaultKind
-from kiebot.adapters.kie.stub_server import StubServer
+from kiebot.adapters.kie.stub_server.faults import Call, Fault, FaultKind
+from kiebot.adapters.kie.stub_server.server import StubServer
 from kiebot.adapters.media.live import LiveMedia
 from kiebot.adapters.storage.memory import MemoryStorage
 from kiebot.conversation import Conversation

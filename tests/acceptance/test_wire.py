@@ -13,9 +13,9 @@ from attrs import evolve, frozen
 from kiebot.adapters.catalog import load_catalog
 from kiebot.adapters.kie import families
 from kiebot.adapters.kie.live import LiveKieClient
-from kiebot.adapters.kie.stub_faults import Call, Fault, FaultKind
-from kiebot.adapters.kie.stub_server import Asked, StubServer
-from kiebot.adapters.kie.wire import wire_problems
+from kiebot.adapters.kie.stub_server.faults import Call, Fault, FaultKind
+from kiebot.adapters.kie.stub_server.server import Asked, StubServer
+from kiebot.adapters.kie.stub_server.wire import wire_problems
 from kiebot.adapters.media.fetch import Fetcher
 from kiebot.core import params
 from kiebot.core.catalog import SPOKEN, Model

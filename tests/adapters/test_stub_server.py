@@ -21,10 +21,17 @@ import pytest
 from aiohttp import web
 from attrs import define, field, frozen
 
-from kiebot.adapters.kie.stub_faults import CODES, Call, Fault, FaultKind, from_json, in_words
-from kiebot.adapters.kie.stub_limits import Limits
-from kiebot.adapters.kie.stub_server import StubServer
-from kiebot.adapters.kie.stub_tasks import Timeline
+from kiebot.adapters.kie.stub_server.faults import (
+    CODES,
+    Call,
+    Fault,
+    FaultKind,
+    from_json,
+    in_words,
+)
+from kiebot.adapters.kie.stub_server.limits import Limits
+from kiebot.adapters.kie.stub_server.server import StubServer
+from kiebot.adapters.kie.stub_server.tasks import Timeline
 from kiebot.core.callbacks import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from kiebot.core.media import sniff
 from tests.fakes.clock import FakeClock

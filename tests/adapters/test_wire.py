@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from kiebot.adapters.kie.wire import wire_models, wire_problems
+from kiebot.adapters.kie.stub_server.wire import wire_models, wire_problems
 
 CREATE = "/api/v1/jobs/createTask"
 

@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from kiebot.adapters.kie.stub_limits import Limits
-from kiebot.adapters.kie.stub_server import BALANCE, StubServer
-from kiebot.adapters.kie.stub_tasks import Timeline
+from kiebot.adapters.kie.stub_server.limits import Limits
+from kiebot.adapters.kie.stub_server.server import BALANCE, StubServer
+from kiebot.adapters.kie.stub_server.tasks import Timeline
 from kiebot.ports.system import Clock
 
 CALLBACK_SECRET = "kie-hmac-demo-key"

@@ -96,7 +96,8 @@ def media_addresses(model: WireModel, parameters: Mapping[str, Any]) -> Iterator
 
 @cache
 def _document() -> dict[str, Any]:
-    text = files("kiebot.adapters.kie").joinpath("schemas.json").read_text(encoding="utf-8")
+    schemas = files("kiebot.adapters.kie.stub_server").joinpath("schemas.json")
+    text = schemas.read_text(encoding="utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
 

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from attrs import frozen
 
-from kiebot.adapters.kie.stub_families import Suno
-from kiebot.adapters.kie.stub_faults import Fault, FaultKind
-from kiebot.adapters.kie.stub_tasks import StubTask
+from kiebot.adapters.kie.stub_server.families import Suno
+from kiebot.adapters.kie.stub_server.faults import Fault, FaultKind
+from kiebot.adapters.kie.stub_server.tasks import StubTask
 from kiebot.core.callbacks import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 
 TRIES = 3

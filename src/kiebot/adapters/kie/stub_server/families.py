@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from kiebot.adapters.kie.stub import TRANSCRIPT
-from kiebot.adapters.kie.stub_faults import FaultKind
-from kiebot.adapters.kie.stub_tasks import Phase, StubTask, prompt_of
+from kiebot.adapters.kie.stub_server.faults import FaultKind
+from kiebot.adapters.kie.stub_server.tasks import Phase, StubTask, prompt_of
 
 ODD_WORD = "dreaming"
 """A state that nobody knows."""

@@ -14,9 +14,9 @@ import aiohttp
 from aiohttp import web
 
 from kiebot.adapters.kie.stub import CHUNK_BYTES
-from kiebot.adapters.kie.stub_answers import NOTES, Answerer, read_json, refused
-from kiebot.adapters.kie.stub_faults import Call, FaultKind, Script
-from kiebot.adapters.kie.stub_files import (
+from kiebot.adapters.kie.stub_server.answers import NOTES, Answerer, read_json, refused
+from kiebot.adapters.kie.stub_server.faults import Call, FaultKind, Script
+from kiebot.adapters.kie.stub_server.files import (
     HUGE_BYTES,
     MIMES,
     PICTURES,
@@ -26,7 +26,7 @@ from kiebot.adapters.kie.stub_files import (
     made,
     media,
 )
-from kiebot.adapters.kie.stub_tasks import Phase, StubTask, private_address
+from kiebot.adapters.kie.stub_server.tasks import Phase, StubTask, private_address
 from kiebot.ports.system import Clock
 
 DRIP_S = 1.0

@@ -2,8 +2,8 @@
 StubServer: kie.ai's HTTP on loopback, for development and tests.
 
 Answers as kie.ai does: HTTP 200 with a `code`, JSON inside strings, each family with its own paths
-and words (`stub_families.py`). Refuses what kie.ai would (`wire.py`), keeps its limits
-(`stub_limits.py`), and goes wrong as asked (`stub_faults.py`).
+and words (`families.py`). Refuses what kie.ai would (`wire.py`), keeps its limits
+(`limits.py`), and goes wrong as asked (`faults.py`).
 
 All is in memory and goes with the server. The time comes from the clock that is handed in: with
 one that stands still, a task is done when the clock is advanced.
@@ -28,7 +28,7 @@ from urllib.parse import unquote, urlsplit
 from aiohttp import web
 from attrs import frozen
 
-from kiebot.adapters.kie.stub_answers import (
+from kiebot.adapters.kie.stub_server.answers import (
     NOTES,
     UPLOAD_PATHS,
     Answerer,
@@ -39,15 +39,15 @@ from kiebot.adapters.kie.stub_answers import (
     read_json,
     refused,
 )
-from kiebot.adapters.kie.stub_callbacks import Post, Teller, Telling
-from kiebot.adapters.kie.stub_control import Control
-from kiebot.adapters.kie.stub_families import FAMILIES, Family, Suno, number
-from kiebot.adapters.kie.stub_faults import Call, Fault, FaultKind, Script, in_words
-from kiebot.adapters.kie.stub_file_routes import FileRoutes
-from kiebot.adapters.kie.stub_files import Uploads
-from kiebot.adapters.kie.stub_limits import Counts, Limits, Window
-from kiebot.adapters.kie.stub_tasks import StubTask, Timeline, parameters_of, prompt_of
-from kiebot.adapters.kie.wire import (
+from kiebot.adapters.kie.stub_server.callbacks import Post, Teller, Telling
+from kiebot.adapters.kie.stub_server.control import Control
+from kiebot.adapters.kie.stub_server.families import FAMILIES, Family, Suno, number
+from kiebot.adapters.kie.stub_server.faults import Call, Fault, FaultKind, Script, in_words
+from kiebot.adapters.kie.stub_server.file_routes import FileRoutes
+from kiebot.adapters.kie.stub_server.files import Uploads
+from kiebot.adapters.kie.stub_server.limits import Counts, Limits, Window
+from kiebot.adapters.kie.stub_server.tasks import StubTask, Timeline, parameters_of, prompt_of
+from kiebot.adapters.kie.stub_server.wire import (
     NO_CALLBACK,
     WireModel,
     media_addresses,

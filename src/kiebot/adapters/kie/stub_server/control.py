@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from kiebot.adapters.kie import stub_faults
-from kiebot.adapters.kie.stub_families import number
+from kiebot.adapters.kie.stub_server import faults
+from kiebot.adapters.kie.stub_server.families import number
 
 if TYPE_CHECKING:
-    from kiebot.adapters.kie.stub_server import StubServer
+    from kiebot.adapters.kie.stub_server.server import StubServer
 
 
 class Control:
@@ -43,14 +43,14 @@ class Control:
         return web.Response(text="\n".join(lines) + "\n")
 
     async def _show_faults(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002
-        return web.json_response([stub_faults.to_json(fault) for fault in self._server.coming])
+        return web.json_response([faults.to_json(fault) for fault in self._server.coming])
 
     async def _add_faults(self, request: web.Request) -> web.StreamResponse:
         try:
-            faults = stub_faults.from_json(json.loads(await request.read()))
+            found = faults.from_json(json.loads(await request.read()))
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
-        self._server.script(*faults)
+        self._server.script(*found)
         return await self._show_faults(request)
 
     async def _clear_faults(self, request: web.Request) -> web.StreamResponse:

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from attrs import define
 
-from kiebot.adapters.kie.stub_faults import CODES, Call, Fault, FaultKind
+from kiebot.adapters.kie.stub_server.faults import CODES, Call, Fault, FaultKind
 
 UPLOAD_PATHS = ("/api/file-stream-upload", "/api/file-base64-upload", "/api/file-url-upload")
 

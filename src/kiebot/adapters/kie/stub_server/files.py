@@ -15,9 +15,9 @@ from pathlib import Path
 from attrs import frozen
 
 from kiebot.adapters.kie.stub import CHUNK_BYTES, PICTURE_PX, picture
-from kiebot.adapters.kie.stub_answers import PAGE
-from kiebot.adapters.kie.stub_faults import FaultKind
-from kiebot.adapters.kie.stub_tasks import StubTask
+from kiebot.adapters.kie.stub_server.answers import PAGE
+from kiebot.adapters.kie.stub_server.faults import FaultKind
+from kiebot.adapters.kie.stub_server.tasks import StubTask
 from kiebot.core.media import SNIFF_BYTES, sniff
 
 HUGE_BYTES = 500 * 1024 * 1024

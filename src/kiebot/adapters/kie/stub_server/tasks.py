@@ -16,8 +16,8 @@ from typing import Any
 from attrs import define, field, frozen
 
 from kiebot.adapters.kie.stub import MOST_FILES
-from kiebot.adapters.kie.stub_faults import PRIVATE_HOST, Fault, FaultKind
-from kiebot.adapters.kie.wire import WireModel
+from kiebot.adapters.kie.stub_server.faults import PRIVATE_HOST, Fault, FaultKind
+from kiebot.adapters.kie.stub_server.wire import WireModel
 
 SLOW_S = 30.0
 NULL_S = 2.0
