@@ -23,9 +23,8 @@ from urllib.parse import urlsplit
 from attrs import define, evolve, field, frozen
 
 from kiebot.adapters.kie.live import LiveKieClient
-from kiebot.adapters.kie.stub import BytesFile, StubKieClient
+from kiebot.adapters.kie.stub import BytesFile
 from kiebot.adapters.media.live import LiveMedia
-from kiebot.adapters.media.stub import StubMedia
 from kiebot.adapters.storage.postgres import PostgresStorage
 from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.core.dialog.screen import Screen
@@ -214,14 +213,14 @@ class Story:
     """
     A person tops up, has a picture changed and waits for it; `prompt` says what becomes of it.
 
-    `kie` is the address of kie.ai's stand-in, None: the stub in the process. `later`: the process
-    was killed before, and this one is started again.
+    `kie` is the address of kie.ai's stand-in. `later`: the process was killed before, and this one
+    is started again.
     """
 
     folder: Path
     database: str
     prompt: str
-    kie: str | None = None
+    kie: str
     kill_at: int | None = None
     later: bool = False
 
@@ -234,17 +233,14 @@ class Story:
         if self.later:
             clock.advance(LONG.total_seconds())
         step = Steps(Diary(self.folder), self.kill_at)
-        async with open_database(self.database) as storage, self._far_side(clock) as (kie, media):
-            terms = evolve(TERMS, demo_grant=Money(1000))
-            if self.kie is not None:
-                terms = evolve(terms, creates_per_10s=20, queries_per_s=10)
+        async with open_database(self.database) as storage, self._far_side() as (kie, media):
             stepping = SteppingKie(kie, step)
             shop = Shop(
                 storage=SteppingStorage(storage, step),
                 kie=stepping,
                 media=media,
                 clock=clock,
-                terms=terms,
+                terms=evolve(TERMS, demo_grant=Money(1000), creates_per_10s=20, queries_per_s=10),
                 reader=SteppingReader(step=step, kie=stepping),
                 prefix="later" if self.later else "first",
             )
@@ -256,11 +252,8 @@ class Story:
                 await _live(shop, lead, self.prompt)
 
     @asynccontextmanager
-    async def _far_side(self, clock: FakeClock) -> AsyncIterator[tuple[KieClient, Media]]:
-        """kie.ai and the network, or the stubs in their place."""
-        if self.kie is None:
-            yield StubKieClient(clock, delay_s=1), StubMedia()
-            return
+    async def _far_side(self) -> AsyncIterator[tuple[KieClient, Media]]:
+        """kie.ai over HTTP, and what reads its results."""
         place = urlsplit(self.kie)
         media = LiveMedia(allowed={(place.hostname or "", place.port or 80)})
         kie = LiveKieClient(
