@@ -24,11 +24,14 @@ TESTS = ("tests/core", "tests/contracts/test_storage.py", "tests/contracts/test_
 
 @frozen(kw_only=True)
 class Plant:
-    """A mistake: in one file, pieces of text and what stands there instead."""
+    """
+    A mistake: in one file, pieces of text and what stands there instead. `tests` are to find it.
+    """
 
     name: str
     path: str
     changes: Mapping[str, str] = field(factory=dict)
+    tests: tuple[str, ...] = TESTS
 
     def sow(self, root: Path) -> None:
         """Make the mistake; ValueError where the file no longer has the place for it."""
@@ -62,9 +65,9 @@ PLANTS = (
         name="the status is missing in the where of a job's update",
         path=f"{STORAGE}/sql.py",
         changes={
-            '" updated_at = $16"\n        " where id = $1 and status = $2 returning id"': (
-                '" updated_at = $16"\n'
-                "        \" where id = $1 and coalesce($2, '') = $2 returning id\""
+            '" updated_at = $16, measures = $17"\n        " where id = $1 and status = $2': (
+                '" updated_at = $16, measures = $17"\n'
+                "        \" where id = $1 and coalesce($2, '') = $2"
             )
         },
     ),
@@ -111,19 +114,61 @@ PLANTS = (
         path="src/kiebot/core/drafts.py",
         changes={"    if job.is_offer:\n": "    if False:\n"},
     ),
+    Plant(
+        name="an answer that was lost on the way counts as never asked for",
+        path="src/kiebot/adapters/kie/live.py",
+        changes={
+            "KieNoAnswerError(str(trouble)) if trouble.sent else ": "",
+        },
+        tests=("tests/acceptance/test_faults.py",),
+    ),
+    Plant(
+        name="a callback's task is adopted without asking KIE whose it is",
+        path="src/kiebot/engine.py",
+        changes={"        if not is_ours:\n            return False\n": ""},
+        tests=("tests/test_engine.py",),
+    ),
+    Plant(
+        name="a call's turn may be taken again at once",
+        path="src/kiebot/limits.py",
+        changes={
+            "self._give(taken, self.window + SLACK)": "self._give(taken, timedelta(0))",
+        },
+        tests=("tests/test_limits.py",),
+    ),
+    Plant(
+        name="a redirect is followed without a look at where it leads",
+        path="src/kiebot/adapters/media/fetch.py",
+        changes={"        return self._checked(url, target)\n": "        return target\n"},
+        tests=("tests/adapters/test_media_fetch.py",),
+    ),
+    Plant(
+        name="the catalog has a wrong name of a parameter",
+        path="src/kiebot/catalog.json",
+        changes={'"name": "tag_audio_events"': '"name": "tag_events"'},
+        tests=("tests/acceptance/test_wire.py",),
+    ),
+    Plant(
+        name="a long text costs no more than a short one",
+        path="src/kiebot/catalog.json",
+        changes={'"rub": "5.00", "per": {"param": "text", "size": 1000},': '"rub": "5.00",'},
+        tests=("tests/core/test_costs.py",),
+    ),
 )
 
 
 def failures(plant: Plant | None, folder: Path) -> list[str]:
     """The tests of the money that fail on a copy, with this mistake or as it is."""
-    for name in ("src", "tests", "pyproject.toml"):
+    for name in ("src", "tests", "docs", "pyproject.toml"):
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / name)
+    tests = sorted({test for known in PLANTS for test in known.tests})
     if plant is not None:
         plant.sow(folder)
+        tests = list(plant.tests)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "-p", "no:cacheprovider", *TESTS],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "-p", "no:cacheprovider", *tests],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder / "src")},
         capture_output=True,
