@@ -61,6 +61,13 @@ def plants(session: nox.Session) -> None:
 
 
 @nox.session
+def open_jobs(session: nox.Session) -> None:
+    """Measure what 10,000 open jobs take of one process; `-- --jobs N --seconds S`."""
+    install(session, "test", project=True)
+    session.run("python", "-m", "benchmarks.open_jobs", *session.posargs)
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Build the wheel, install it where nothing else is, and make one generation with it."""
     install(session, "package", project=False)

@@ -427,8 +427,13 @@ def _shape(answers: Answers) -> tuple[int, int]:
 
 
 def _seed(request: TaskRequest) -> str:
-    """Eight hexadecimal digits, equal for equal models and params."""
-    said = repr((request.model.id, sorted(request.params.items())))
+    """
+    Eight hexadecimal digits, equal for equal models and params. Files do not count: where they
+    are is another place before they were uploaded.
+    """
+    files = {p.name for p in request.model.params if isinstance(p, FileParam | FilesParam)}
+    given = sorted(item for item in request.params.items() if item[0] not in files)
+    said = repr((request.model.id, given))
     return hashlib.sha256(said.encode(errors="replace")).hexdigest()[:8]
 
 
