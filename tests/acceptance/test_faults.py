@@ -235,6 +235,13 @@ def _tasks() -> list[Case]:
         Case(name=name, faults=(task(kind),), status=JobStatus.FAILED)
         for name, kind in failed.items()
     ]
+    made.append(
+        Case(
+            name="the task succeeds after JOB_TIMEOUT (it is booked as kie.ai's cost)",
+            faults=(task(FaultKind.SLOW, seconds=4000),),
+            status=JobStatus.FAILED,
+        )
+    )
     made += [
         Case(name=name, faults=(task(kind),), status=JobStatus.SUCCEEDED)
         for name, kind in well.items()
