@@ -69,11 +69,11 @@ def test_the_dearest_row_counts() -> None:
     assert stock.dearest(model()) is None
 
 
-def test_enough_is_ten_of_the_dearest_jobs_on_sale() -> None:
+def test_enough_is_three_of_the_dearest_jobs_on_sale() -> None:
     cheap, dear = model(credit_row("5")), model(credit_row("250"))
 
-    assert stock.enough(catalog(cheap, dear, model())) == 2500
-    assert stock.enough(catalog(cheap, evolve(dear, off="too dear"))) == 50
+    assert stock.enough(catalog(cheap, dear, model())) == 750
+    assert stock.enough(catalog(cheap, evolve(dear, off="too dear"))) == 15
     assert stock.enough(catalog(model())) == stock.FEW
 
 
