@@ -309,6 +309,33 @@ async def test_a_frontend_is_told_while_it_works(demo: Settings) -> None:
     assert len(screen.media) == 1
 
 
+async def test_nobody_leaves_before_they_were_told_what_another_of_theirs_was(
+    demo: Settings,
+) -> None:
+    """A script in a pipe, while the person has a chat open: it prints the results, too."""
+    me = UserId(-1)
+    async with (
+        compose(demo, frontend=Paper, audience=me) as chat,
+        compose(demo, frontend=Paper, audience=me) as pipe,
+    ):
+        await pipe.kiebot.greet(me, "Anna", Language.EN)
+        await pipe.kiebot.grant(me, Money.rub("30"), by="tests", why="a test")
+        await pipe.worker.tell()
+        await pipe.kiebot.order(me, MODEL, CAT)
+        assert isinstance(chat.frontend, Paper)
+        assert isinstance(pipe.frontend, Paper)
+        async with asyncio.timeout(30), chat.working():
+            await chat.frontend.run()
+        await chat.worker.tell()
+
+        assert await chat.conversation.is_idle(me)
+        assert not await pipe.conversation.is_idle(me)
+
+        await pipe.worker.tell()
+        assert len(pipe.frontend.shown) == 1
+        assert await pipe.conversation.is_idle(me)
+
+
 async def test_without_a_frontend_what_is_untold_stays_so(demo: Settings) -> None:
     async with compose(demo) as runtime, runtime.working():
         shop = runtime.kiebot

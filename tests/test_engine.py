@@ -21,6 +21,7 @@ from kiebot.core.errors import (
     KieUnavailableError,
     LeadLostError,
     NotFoundError,
+    StorageUnavailableError,
 )
 from kiebot.core.events import JobFailed, JobSucceeded, LateSuccess, OperatorAlert
 from kiebot.core.jobs import Job, JobStatus
@@ -42,7 +43,7 @@ from kiebot.core.terms import Terms
 from kiebot.core.users import UserId
 from kiebot.core.wallet import EntryKind, JobId
 from kiebot.ports.kie import InputFile
-from kiebot.ports.storage import Storage
+from kiebot.ports.storage import Lead, Storage, UnitOfWork
 from kiebot.worker import Worker
 from tests.fakes.clock import FakeClock
 from tests.fakes.shop import CHEAP, TERMS, Reader, Shop
@@ -477,6 +478,7 @@ async def test_a_task_that_kie_does_not_know_is_given_up(shop: Shop) -> None:
     kie(shop).script(*[Fault("task_status", TaskPending(MISSING))] * 100)
     job_id = await confirmed(shop)
     await step(shop)
+    await step(shop, 3)
     await step(shop, MISSING_FOR.total_seconds() - 1)
     assert (await shop.job(job_id)).status is JobStatus.RUNNING
 
@@ -503,6 +505,23 @@ async def test_a_task_thought_lost_may_be_named_by_a_callback(shop: Shop) -> Non
     assert await outcomes(shop, job_id) == [(Outcome.SUCCEEDED, TASK_CREDITS)]
     assert await told_admins(shop, LateSuccess) == [ADMIN, SECOND_ADMIN]
     assert await kinds(shop, job_id) == RELEASED
+
+
+async def test_a_task_that_kie_forgets_for_a_moment_is_waited_for(shop: Shop) -> None:
+    """KIE's front may say 404 for a moment, of every task at once: they run, and are paid for."""
+    forgets = Fault("task_status", TaskPending(MISSING))
+    silent = Fault("task_status", KieUnavailableError("502"))
+    kie(shop).script(RUNS, forgets, RUNS, forgets, silent, forgets, DONE)
+    job_id = await confirmed(shop)
+    await step(shop)
+    for pause_s in (3, 600, 30, 30, 30, 30):
+        await step(shop, pause_s)
+        assert (await shop.job(job_id)).status is JobStatus.RUNNING
+        assert await outcomes(shop, job_id) == [(None, None)]
+
+    await step(shop, 30)
+
+    assert (await shop.job(job_id)).status is JobStatus.SUCCEEDED
 
 
 async def test_a_task_that_is_unknown_for_a_moment_is_waited_for(shop: Shop) -> None:
@@ -723,8 +742,8 @@ async def test_a_lost_lead_submits_nothing(shop: Shop) -> None:
     assert kie(shop).created == []
 
 
-async def test_a_lead_lost_in_a_call_stores_no_answer(shop: Shop) -> None:
-    """The answer is lost then: the next leader counts it, and a callback brings the task."""
+async def test_a_lead_lost_in_a_call_loses_no_task(shop: Shop) -> None:
+    """KIE took it and is paid for it: else the next leader would have it made a second time."""
     job_id = await confirmed(shop)
     async with AsyncExitStack() as leading:
         lead = await leading.enter_async_context(shop.kiebot.lead("local"))
@@ -733,14 +752,11 @@ async def test_a_lead_lost_in_a_call_stores_no_answer(shop: Shop) -> None:
             await leading.aclose()
 
         kie(shop).before_answer = lose
-        with pytest.raises(LeadLostError):
-            await shop.kiebot.advance(job_id, lead)
+        await shop.kiebot.advance(job_id, lead)
 
     job = await shop.job(job_id)
-    assert (job.status, job.submissions) == (JobStatus.QUEUED, 1)
-    assert await tasks(shop, job_id) == []
-    assert job.next_check_at == shop.clock() + TERMS.call_timeout
-    assert await shop.kiebot.called_back(job_id, kie(shop).created[0][1])
+    assert (job.status, job.submissions) == (JobStatus.RUNNING, 1)
+    assert [task.id for task in await tasks(shop, job_id)] == [kie(shop).created[0][1]]
 
 
 async def test_a_lead_lost_while_asking_settles_nothing(shop: Shop) -> None:
@@ -770,6 +786,108 @@ async def test_a_lead_lost_while_following_tells_nothing(shop: Shop) -> None:
 
     assert await outcomes(shop, job_id) == [(None, None)]
     assert await told_admins(shop, LateSuccess) == []
+
+
+# Ends and pauses in the middle of a call
+
+
+class Hurried(Stub):
+    """A stub whose answer to a create is there when the test says so."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.taken, self.answers = asyncio.Event(), asyncio.Event()
+        self.before_answer = self._wait
+
+    async def _wait(self, *_: object) -> None:
+        self.taken.set()
+        await self.answers.wait()
+
+
+@asynccontextmanager
+async def submitting(shop: Shop, job_id: JobId) -> AsyncIterator[asyncio.Task[Job]]:
+    """KIE took a task of the job, and its answer is on the way."""
+    advancing = asyncio.create_task(shop.kiebot.advance(job_id, None))
+    assert isinstance(shop.kie, Hurried)
+    async with asyncio.timeout(20):
+        await shop.kie.taken.wait()
+        yield advancing
+
+
+@pytest.fixture
+def hurried(shop: Shop, clock: FakeClock, terms: Terms) -> Shop:
+    return Shop(storage=shop.storage, kie=Hurried(clock), clock=clock, terms=terms)
+
+
+async def test_who_is_stopped_waits_for_the_answer_to_a_create(hurried: Shop) -> None:
+    """At every new release of a shop: the task would be made, and paid, once more."""
+    job_id = await confirmed(hurried)
+    assert isinstance(hurried.kie, Hurried)
+    async with submitting(hurried, job_id) as advancing:
+        advancing.cancel()
+        await asyncio.sleep(0)
+        hurried.kie.answers.set()
+
+        with pytest.raises(asyncio.CancelledError):
+            await advancing
+
+    job = await hurried.job(job_id)
+    assert (job.status, job.kie_task_id) == (JobStatus.RUNNING, hurried.kie.created[0][1])
+
+
+@pytest.mark.parametrize(
+    "terms", [evolve(CALLED_BACK, call_timeout=timedelta(milliseconds=50))], ids=["short"]
+)
+async def test_who_is_stopped_does_not_wait_for_ever(hurried: Shop) -> None:
+    job_id = await confirmed(hurried)
+    async with submitting(hurried, job_id) as advancing:
+        advancing.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await advancing
+
+    job = await hurried.job(job_id)
+    assert (job.status, job.submissions) == (JobStatus.QUEUED, 1)
+
+
+class ShakyStorage(SqliteStorage):
+    """A database that refuses its next `refusals` transactions."""
+
+    refusals = 0
+
+    @asynccontextmanager
+    async def begin(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        if self.refusals:
+            self.refusals -= 1
+            raise StorageUnavailableError("it starts anew")
+        async with super().begin(lead) as uow:
+            yield uow
+
+
+@pytest.fixture
+async def shaky(tmp_path: Path, clock: FakeClock) -> AsyncIterator[ShakyStorage]:
+    storage = await ShakyStorage.open(tmp_path / "shaky.db", clock=clock)
+    assert isinstance(storage, ShakyStorage)
+    await storage.migrate()
+    yield storage
+    await storage.close()
+
+
+async def test_a_task_survives_a_database_that_is_away_for_a_moment(
+    shaky: ShakyStorage, clock: FakeClock, terms: Terms
+) -> None:
+    shop = open_shop(shaky, clock, terms)
+    await shop.meet(roubles=100)
+    job_id = await confirmed(shop)
+
+    async def goes_away(*_: object) -> None:
+        shaky.refusals = 1
+
+    kie(shop).before_answer = goes_away
+    await shop.kiebot.advance(job_id, None)
+
+    job = await shop.job(job_id)
+    assert (job.status, job.kie_task_id) == (JobStatus.RUNNING, kie(shop).created[0][1])
 
 
 # Time that passes meanwhile

@@ -168,6 +168,8 @@ async def compose(
         if met_at is not None:
             shop.open_with(met_at.open)
         worker = Worker(shop, met_at, conversation.news, audience=audience)
+        if met_at is not None and audience is not None:
+            conversation.told_by(worker.has_told)
         yield Runtime(
             kiebot=shop,
             conversation=conversation,

@@ -141,8 +141,13 @@ class Conversation:
         self._kiebot = kiebot
         self._tz = tz
         self._clock = clock
+        self._has_told: Callable[[], Awaitable[bool]] | None = None
 
     # For frontends
+
+    def told_by(self, has_told: Callable[[], Awaitable[bool]]) -> None:
+        """Who tells the one person of this frontend says whether all is told (`is_idle`)."""
+        self._has_told = has_told
 
     async def meet(self, user_id: UserId, name: str, language: Language) -> None:
         """Make a person known; again is harmless, and a language that was chosen stays."""
@@ -226,6 +231,8 @@ class Conversation:
         """Whether nothing is being made for a person, and nothing is left to tell them."""
         if await self._kiebot.open_jobs(user_id):
             return False
+        if self._has_told is not None:
+            return await self._has_told()
         return not await self._kiebot.untold_of(user_id, 1)
 
     def open_media(self, media: Media) -> OpenedFile:

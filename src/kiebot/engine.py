@@ -7,9 +7,10 @@ is still as it was read, so a step that comes late, or twice, changes nothing.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from attrs import evolve
 
@@ -24,6 +25,7 @@ from kiebot.core.errors import (
     KieUnavailableError,
     MediaError,
     StaleError,
+    StorageError,
 )
 from kiebot.core.events import LateSuccess, OperatorAlert
 from kiebot.core.jobs import Job, JobStatus
@@ -32,6 +34,7 @@ from kiebot.core.params import FileParam, FilesParam, JsonValue
 from kiebot.core.tasks import (
     AGES,
     FOLLOWED_FOR,
+    MISSING,
     FailReason,
     Failure,
     Outcome,
@@ -64,6 +67,15 @@ ALERT_PAUSE = timedelta(hours=1)
 LOAD_FOR = timedelta(seconds=5)
 """How long a count of the running jobs is good enough."""
 
+LAST_ANSWER = timedelta(seconds=5)
+"""
+How long who is stopped waits for the answer to a create that is under way. Our choice: KIE answers
+in about a second, and who stops us (Docker after 10 s) is patient for as long.
+"""
+
+KEEP_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Pauses between attempts to store a task that KIE took. Our choice: a database starts anew."""
+
 
 class Engine:
     """Has KIE make what was confirmed, and settles the money by what comes of it."""
@@ -89,6 +101,8 @@ class Engine:
         self._load_now = 1.0
         self._load_until: datetime | None = None
         self._alerting = asyncio.Lock()
+        # Only while KIE goes on not knowing them. Forgotten with the process: then it begins anew.
+        self._missing_since: dict[TaskId, datetime] = {}
 
     async def advance(self, job: Job, lead: Lead | None, open_file: OpenFile) -> Job:
         """
@@ -96,7 +110,7 @@ class Engine:
         while a task of it still runs. The job as it is then.
 
         Raises:
-            LeadLostError: Another process leads; nothing was stored.
+            LeadLostError: Another process leads; nothing was stored but a task that KIE took.
         """
         match job.status:
             case JobStatus.QUEUED:
@@ -136,7 +150,8 @@ class Engine:
             counted = None if self._is_late(job, model) else await self._count(job, lead)
             if counted is None:
                 return job
-            return await self._create(counted, model, inputs, lead)
+            patience = min(LAST_ANSWER, self._terms.call_timeout)
+            return await _to_its_end(self._create(counted, model, inputs, lead), patience)
 
     async def _create(
         self, job: Job, model: Model, inputs: Mapping[str, JsonValue], lead: Lead | None
@@ -156,7 +171,21 @@ class Engine:
             return await self._rejected(job, lead, error)
         except KieOperatorError as error:
             return await self._refused(job, lead, error)
-        return await self._took(job.id, task_id, lead)
+        return await self._keep(job.id, task_id)
+
+    async def _keep(self, job_id: JobId, task_id: TaskId) -> Job:
+        """A task that KIE took is stored: else it would be made, and paid, once more."""
+        for pause_s in KEEP_PAUSES_S:
+            try:
+                return await self._took(job_id, task_id)
+            except StorageError as error:
+                log.warning(
+                    "a task is not stored yet: %s",
+                    error,
+                    extra={"job_id": job_id, "task_id": task_id},
+                )
+                await asyncio.sleep(pause_s)
+        return await self._took(job_id, task_id)
 
     async def _count(self, job: Job, lead: Lead | None) -> Job | None:
         """
@@ -174,16 +203,15 @@ class Engine:
             await uow.record(Change(jobs=(JobStep(counted, now.status),)))
         return counted
 
-    async def _took(
-        self, job_id: JobId, task_id: TaskId, lead: Lead | None, *, by_callback: bool = False
-    ) -> Job:
+    async def _took(self, job_id: JobId, task_id: TaskId, *, by_callback: bool = False) -> Job:
         """
-        KIE took a task of this job: it is kept, whatever became of the job meanwhile.
+        KIE took a task of this job: it is kept, whatever became of the job meanwhile, and whoever
+        leads by now.
 
         A callback may have been quicker with this task, or with one of a lost answer. One that is
         named by a callback is kept only while an answer is missing, and is looked at now.
         """
-        async with self._storage.begin(lead) as uow:
+        async with self._storage.begin() as uow:
             now = await uow.jobs.get(job_id)
             if await uow.tasks.find(task_id) is not None:
                 return now
@@ -224,7 +252,7 @@ class Engine:
             if now.status is not JobStatus.RUNNING or hold is None:
                 return now
             at = self._clock()
-            heard = _heard(known, answers, at)
+            heard = self._heard(known, answers, at)
             prospects = Prospects(
                 may_appear=self._terms.callbacks is not None and now.submissions > len(known),
                 is_late=self._is_late(now, model),
@@ -262,7 +290,7 @@ class Engine:
                 return now
             known = await uow.tasks.of_job(job.id)
             at = self._clock()
-            heard = _heard(known, answers, at)
+            heard = self._heard(known, answers, at)
             if model is None or at - now.updated_at >= FOLLOWED_FOR:
                 heard = [give_up(task, at) for task in heard]
             changed = _changed(known, heard)
@@ -293,14 +321,32 @@ class Engine:
                 continue
             try:
                 async with self._account.asking():
-                    answers[task.id] = await self._kie.task_status(
-                        self._request(job, model), task.id
-                    )
+                    answer = await self._kie.task_status(self._request(job, model), task.id)
+                answers[task.id] = answer
+                self._note_missing(task.id, answer)
             except KieUnavailableError as error:
                 log.info("no answer about a task: %s", error, extra={"job_id": job.id})
             except KieOperatorError as error:
                 await self._alert(error)
         return answers
+
+    def _note_missing(self, task_id: TaskId, answer: TaskStatus) -> None:
+        """Since when KIE goes on not knowing a task; its silence says nothing about that."""
+        if isinstance(answer, TaskPending) and answer.state == MISSING:
+            self._missing_since.setdefault(task_id, self._clock())
+        else:
+            self._missing_since.pop(task_id, None)
+
+    def _heard(
+        self, known: Sequence[Task], answers: Mapping[TaskId, TaskStatus], at: datetime
+    ) -> list[Task]:
+        found = []
+        for task in known:
+            answer = answers.get(task.id, TaskPending())
+            found.append(heard(task, answer, at, self._missing_since.get(task.id)))
+            if found[-1].outcome is not None:
+                self._missing_since.pop(task.id, None)
+        return found
 
     async def adopt(self, job_id: JobId, task_id: TaskId) -> bool:
         """
@@ -337,7 +383,7 @@ class Engine:
             return False
         # Another callback may be quicker, with another task of this job or this one of another's.
         with suppress(StaleError):
-            await self._took(job_id, task_id, None, by_callback=True)
+            await self._took(job_id, task_id, by_callback=True)
         async with self._storage.read() as uow:
             task = await uow.tasks.find(task_id)
         if task is None or task.job_id != job_id:
@@ -500,16 +546,27 @@ class Engine:
         return self._clock() >= deadline(confirmed_at, self._terms.job_timeout, model)
 
 
+async def _to_its_end(call: Coroutine[Any, Any, Job], patience: timedelta) -> Job:
+    """
+    What a call of createTask comes to. Who is stopped meanwhile still waits for it, with patience:
+    a task whose answer nobody heard would be made, and paid, once more.
+    """
+    calling = asyncio.ensure_future(call)
+    try:
+        return await asyncio.shield(calling)
+    except asyncio.CancelledError:
+        await asyncio.wait([calling], timeout=patience.total_seconds())
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        raise
+
+
 def _is_same(now: Job, job: Job) -> bool:
     return (now.status, now.submissions, now.kie_task_id) == (
         job.status,
         job.submissions,
         job.kie_task_id,
     )
-
-
-def _heard(known: Sequence[Task], answers: Mapping[TaskId, TaskStatus], at: datetime) -> list[Task]:
-    return [heard(task, answers.get(task.id, TaskPending()), at) for task in known]
 
 
 def _changed(before: Sequence[Task], after: Sequence[Task]) -> tuple[Task, ...]:

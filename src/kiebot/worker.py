@@ -103,6 +103,10 @@ class Worker:
         some = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(self._tell_person(some, events) for events in by_person.values()))
 
+    async def has_told(self) -> bool:
+        """Whether nothing is left to tell here, also of what another frontend told meanwhile."""
+        return not await self._untold()
+
     # Work
 
     async def _work(self) -> None:

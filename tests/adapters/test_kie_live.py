@@ -8,6 +8,7 @@ says of itself is in `tests/contracts/test_kie_client.py` and `tests/acceptance/
 import asyncio
 import json
 import logging
+import os
 import socket
 import struct
 import traceback
@@ -15,6 +16,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from errno import ECONNREFUSED
 from typing import Any
 
 import pytest
@@ -560,17 +562,20 @@ async def test_who_is_not_there_has_taken_nothing() -> None:
         port = free.getsockname()[1]
 
     async with connect(f"http://127.0.0.1:{port}") as client:
-        with pytest.raises(KieUnavailableError):
+        with pytest.raises(KieUnavailableError) as failed:
             await client.create_task(asks())
         with pytest.raises(KieUnavailableError):
             await client.task_status(asks(), TASK)
         with pytest.raises(KieUnavailableError):
             await client.upload(BytesFile(name="tram.png", content=PNG))
 
+    # As `kiebot doctor` tells it.
+    assert str(failed.value) == f"no connection to 127.0.0.1:{port}: {os.strerror(ECONNREFUSED)}"
+
 
 async def test_a_name_that_leads_nowhere_has_taken_nothing() -> None:
     async with connect("http://kie.invalid") as client:
-        with pytest.raises(KieUnavailableError):
+        with pytest.raises(KieUnavailableError, match=r"no connection to kie\.invalid:80: "):
             await client.create_task(asks())
 
 

@@ -232,6 +232,12 @@ def test_an_address_where_a_file_is_asked(address: str, name: str) -> None:
     assert read(address) == Say(address)
 
 
+@pytest.mark.parametrize("address", ["ftp://example.org/cat.png", "http://", "s3://cats/1.png"])
+def test_an_address_of_another_kind_is_no_path(address: str) -> None:
+    """What can be given instead is said by who asked."""
+    assert read(address, FILE) == Say(address)
+
+
 def test_a_file_dropped_unasked_is_a_file_where_it_plainly_is_one() -> None:
     """A second page of a receipt, say."""
     there = ["/tmp/cat.png", str(HERE / "cat")]

@@ -42,6 +42,7 @@ def test_only_questions_for_files_are_answered_with_them() -> None:
     [
         ("https://a.example/1", True),
         ("http://a.example/1", True),
+        ("Https://a.example/1", True),  # a telephone begins every line with a capital
         ("file:///https://", False),
         ("tg:https://", False),
     ],

@@ -322,6 +322,7 @@ def test_maybe_is_neither() -> None:
         attached(mime="image/png; charset=binary"),
         attached(),
         "https://files.example.org/cat.png?size=1&x=%20",
+        "Https://files.example.org/cat.png",
     ],
 )
 def test_a_file_is_kept_by_its_reference(given: str | Attachment) -> None:
@@ -338,8 +339,8 @@ def test_a_file_is_kept_by_its_reference(given: str | Attachment) -> None:
         (attached(mime=PNG, size=10 * MB + 1), AnswerProblem.FILE_TOO_LARGE, 10),
         ("кот.png", AnswerProblem.NOT_A_FILE, None),
         ("", AnswerProblem.NOT_A_FILE, None),
-        ("file:///etc/passwd", AnswerProblem.NOT_A_FILE, None),
-        ("ftp://example.org/cat.png", AnswerProblem.NOT_A_FILE, None),
+        ("file:///etc/passwd", AnswerProblem.NOT_PUBLIC, None),
+        ("ftp://example.org/cat.png", AnswerProblem.NOT_PUBLIC, None),
         ("https://", AnswerProblem.NOT_A_FILE, None),
         ("https://[", AnswerProblem.NOT_A_FILE, None),
         ("https://example.org/a b", AnswerProblem.NOT_A_FILE, None),

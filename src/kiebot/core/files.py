@@ -35,7 +35,7 @@ def references(answers: Answers, name: str) -> tuple[str, ...]:
 
 def is_address(reference: str) -> bool:
     """Whether it is an address, which is read over HTTP."""
-    return reference.startswith(ADDRESSES)
+    return reference[:8].lower().startswith(ADDRESSES)
 
 
 def most_bytes(param: FileParam | FilesParam) -> int | None:

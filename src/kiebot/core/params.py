@@ -48,7 +48,7 @@ NO_HINT = Localized(ru="", en="")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _NUMBER = re.compile(r"[+-]?\d{1,16}(?:[.,]\d{1,10})?", re.ASCII)
-_REFERENCE = re.compile(r"[a-z][a-z0-9+.-]*:\S+")
+_REFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _YES = {"yes", "y", "on", "true", "1", "+", "да", "д", "вкл", "включить", "включено"}
 _NO = {"no", "n", "off", "false", "0", "-", "нет", "н", "выкл", "выключить", "выключено"}
 _MIME_ALIASES = {
@@ -773,14 +773,16 @@ def _plain_mime(mime: str | None) -> str | None:
 
 
 def _address(name: str, text: str) -> str:
+    problem = AnswerProblem.NOT_A_FILE
     try:
         parts = urlsplit(text)
-        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            return _reference(name, text)
+        if parts.scheme not in {"", "http", "https"} and "://" in text:
+            problem = AnswerProblem.NOT_PUBLIC
     except ValueError:
-        is_address = False
-    if not is_address:
-        raise InvalidAnswerError(name, AnswerProblem.NOT_A_FILE, given=text[:40])
-    return _reference(name, text)
+        pass
+    raise InvalidAnswerError(name, problem, given=text[:40])
 
 
 def _reference(name: str, value: JsonValue) -> str:

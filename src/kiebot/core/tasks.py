@@ -80,8 +80,9 @@ MISSING = "missing"
 
 MISSING_FOR = timedelta(minutes=2)
 """
-How long KIE may not know a task that it took. Source: "recordInfo is null" was seen right after
-a create by users of KIE; a minute is the longest they allow.
+How long on end KIE may say that it does not know a task that it took, before that is believed: its
+front says so of every task while it is in trouble. Source: "recordInfo is null" was seen right
+after a create by users of KIE; a minute is the longest they allow.
 """
 
 FOLLOWED_FOR = timedelta(hours=24)
@@ -114,8 +115,13 @@ class Task:
     updated_at: datetime
 
 
-def heard(task: Task, status: TaskStatus, at: datetime) -> Task:
-    """The task after KIE's answer about it; one that has ended stays as it ended."""
+def heard(
+    task: Task, status: TaskStatus, at: datetime, missing_since: datetime | None = None
+) -> Task:
+    """
+    The task after KIE's answer about it; one that has ended stays as it ended. `missing_since` is
+    when KIE began to say that it does not know it, None where it knew it the last time.
+    """
     if task.outcome is not None:
         return task
     match status:
@@ -124,9 +130,9 @@ def heard(task: Task, status: TaskStatus, at: datetime) -> Task:
         case TaskFailed(credits=credits):
             return evolve(task, outcome=Outcome.FAILED, credits=credits, updated_at=at)
         case TaskPending(state=state):
-            if state == MISSING and at - task.created_at >= MISSING_FOR:
-                return evolve(task, outcome=Outcome.LOST, updated_at=at)
-            return task
+            if state != MISSING or missing_since is None or at - missing_since < MISSING_FOR:
+                return task
+            return evolve(task, outcome=Outcome.LOST, updated_at=at)
 
 
 def give_up(task: Task, at: datetime) -> Task:

@@ -84,6 +84,7 @@ _OPTION = re.compile(r"/(\d{1,9})", re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _LIKE_A_NUMBER = re.compile(r"[\d.,\s+\-]*\d[\d.,\s+\-]*(?:\D{1,5})?")
 _ADDRESS = re.compile(r"https?://\S+", re.IGNORECASE)
+_OTHER_ADDRESS = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.\-]*://\S*", re.IGNORECASE)
 _QUOTES = {"'": "'", '"': '"', "«": "»", "“": "”", "‘": "’"}
 
 
@@ -282,7 +283,7 @@ class Reader:
         chosen = self._choice(text, offer)
         if chosen is not None:
             return chosen
-        return LocalFiles((candidates[-1],))
+        return Say(text) if _OTHER_ADDRESS.fullmatch(text) else LocalFiles((candidates[-1],))
 
     def _found(self, text: str) -> Meaning | None:
         """A file that nobody asked for, where it is plainly one."""

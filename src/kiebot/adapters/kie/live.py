@@ -17,6 +17,7 @@ for the account's limits is the engine's part, and so is asking again.
 
 import json
 import logging
+import os
 import re
 import secrets
 import time
@@ -300,7 +301,7 @@ class LiveKieClient:
         except TimeoutError:
             trouble = f"no answer within {timeout_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            trouble = f"{type(exc).__name__}: {exc}"
+            trouble = _trouble(exc)
         # Raised here and not above: aiohttp's errors know the headers, and the key among them.
         raise _LostError(families.plain(trouble), sent=sent.begun)
 
@@ -326,6 +327,17 @@ class LiveKieClient:
     def _struck(self, text: str) -> str:
         """KIE's text without the key, which it may quote when it refuses it."""
         return text.replace(self._token, "***") if self._token else text
+
+
+def _trouble(exc: Exception) -> str:
+    """An error of the network in words; aiohttp's own are about its insides."""
+    is_about_tls = isinstance(exc, aiohttp.ClientSSLError)
+    if is_about_tls or not isinstance(exc, aiohttp.ClientConnectorError):
+        return f"{type(exc).__name__}: {exc}"
+    cause, number = exc.os_error, exc.os_error.errno or 0
+    # A name that is not found has a number below zero, and words of its own.
+    said = os.strerror(number) if number > 0 else cause.strerror
+    return f"no connection to {exc.host}:{exc.port}: {said or cause}"
 
 
 class _LostError(Exception):
