@@ -1,15 +1,18 @@
 """The engine when KIE's answers are lost: several tasks of a job, callbacks, and what they cost."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
+from importlib import resources
 from pathlib import Path
 
 import pytest
 from attrs import define, evolve
 
+from kiebot.adapters.catalog import read_catalog
 from kiebot.adapters.kie.stub import TASK_CREDITS, BytesFile, Fault, StubKieClient
 from kiebot.adapters.storage.postgres import PostgresStorage
 from kiebot.adapters.storage.sqlite import SqliteStorage
@@ -46,7 +49,7 @@ from kiebot.ports.kie import InputFile
 from kiebot.ports.storage import Lead, Storage, UnitOfWork
 from kiebot.worker import Worker
 from tests.fakes.clock import FakeClock
-from tests.fakes.shop import CHEAP, TERMS, Reader, Shop
+from tests.fakes.shop import CHEAP, PICTURE, TERMS, Reader, Shop
 from tests.fakes.values import ADMIN, BUYER, RESULT, wallet
 
 PRICE = 3000
@@ -888,6 +891,43 @@ async def test_a_task_survives_a_database_that_is_away_for_a_moment(
 
     job = await shop.job(job_id)
     assert (job.status, job.kie_task_id) == (JobStatus.RUNNING, kie(shop).created[0][1])
+
+
+# A catalog that changed meanwhile
+
+
+def spoiled(shop: Shop) -> Shop:
+    """The same shop, started again with a mistake in the model's entry."""
+    catalog = json.loads((resources.files("kiebot") / "catalog.json").read_text("utf-8"))
+    (entry,) = [entry for entry in catalog["models"] if entry["id"] == PICTURE]
+    entry["prices"][0]["rub"] = "thirty"
+    return Shop(
+        storage=shop.storage,
+        kie=shop.kie,
+        clock=shop.clock,
+        terms=shop.terms,
+        catalog=read_catalog(json.dumps(catalog)),
+        prefix="later",
+    )
+
+
+async def test_nothing_is_asked_for_by_an_entry_that_cannot_be_read(shop: Shop) -> None:
+    """Its request would be another one, and name the files of our disk."""
+    job_id = await confirmed(shop)
+
+    await spoiled(shop).worker.step()
+
+    assert reason(await shop.job(job_id)) is FailReason.UNAVAILABLE
+    assert kie(shop).requests == []
+
+
+async def test_what_runs_ends_well_with_an_entry_that_cannot_be_read(shop: Shop) -> None:
+    job_id = await confirmed(shop)
+    await step(shop)
+
+    await spoiled(shop).work()
+
+    assert (await shop.job(job_id)).status is JobStatus.SUCCEEDED
 
 
 # Time that passes meanwhile

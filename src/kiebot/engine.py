@@ -127,7 +127,7 @@ class Engine:
     async def _submit(self, job: Job, lead: Lead | None, open_file: OpenFile) -> Job:
         """Have KIE take a queued job."""
         model = self._catalog.find(job.model_id)
-        if model is None:
+        if model is None or model.is_outline:
             return await self._fail(job, lead, Failure(reason=FailReason.UNAVAILABLE))
         if self._is_late(job, model):
             return await self._fail(job, lead, Failure(reason=FailReason.TIMED_OUT))

@@ -448,6 +448,30 @@ def test_a_mistake_is_told_by_entry_and_field_and_stops_nobody(entry: Json, prob
     assert catalog.model("cat").off
 
 
+def test_a_model_with_a_mistake_keeps_what_kie_is_asked_about_a_task_by() -> None:
+    """Jobs of it may run: they are asked about where they were made, and their result is read."""
+    song = model_with(family="suno", api_model="V5", params_in="body", output="audio", prices=5)
+    model = read_catalog(written(song)).model("cat")
+
+    assert model.is_outline
+    assert (model.family, model.api_model, model.params_in, model.output) == (
+        "suno",
+        "V5",
+        "body",
+        MediaKind.AUDIO,
+    )
+    assert not read_catalog(written()).model("good").is_outline
+
+
+@pytest.mark.parametrize("name", ["family", "api_model", "params_in", "output"])
+@pytest.mark.parametrize("wrong", [5, "", [], {}, "nonsense"])
+def test_a_mistake_there_is_no_harm_either(name: str, wrong: Any) -> None:
+    model = read_catalog(written(model_with(**{name: wrong}, prices=5))).model("cat")
+
+    assert model.is_outline
+    assert model.off
+
+
 def test_all_mistakes_of_a_model_are_told_at_once() -> None:
     catalog = read_catalog(
         written(model_with(params=[PROMPT, {"name": "x"}, {"kind": "text"}], prices=[{}, 5]))

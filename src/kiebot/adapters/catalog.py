@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from kiebot.core.catalog import (
     COST_GUARD,
+    FAMILIES,
     NO_PRICE,
     Catalog,
     CatalogProblem,
@@ -413,25 +414,31 @@ def _model(value: Any, problems: list[CatalogProblem]) -> Model:
 
 
 def _outline(value: Any, off: str) -> Model:
-    """A model that cannot be read, as far as a list of models shows it."""
+    """
+    A model that cannot be read, as far as a list of models shows it, and as far as KIE is asked by
+    it about tasks that were made before the mistake.
+    """
 
     def text(name: str, otherwise: str) -> str:
         found = value.get(name)
         return found if isinstance(found, str) and found else otherwise
 
     model_id = value["id"]
+    family = text("family", "")
+    output = text("output", "")
     return Model(
         id=model_id,
         key=text("key", model_id),
         title=text("title", model_id),
         vendor=text("vendor", "?"),
         category=text("category", ""),
-        output=MediaKind.DOCUMENT,
+        output=MediaKind(output) if output in set(MediaKind) else MediaKind.DOCUMENT,
         description=Localized(ru="", en=""),
-        family="jobs",
-        api_model=None,
-        params_in="input",
+        family=family if family in FAMILIES else "jobs",
+        api_model=text("api_model", "") or None,
+        params_in="body" if value.get("params_in") == "body" else "input",
         off=off,
+        is_outline=True,
     )
 
 

@@ -151,7 +151,8 @@ class Model:
     `description` in a sentence what it is good for. `family`, `api_model` and `params_in` say
     how KIE is asked: in the `input` of a task or in the body itself. `deadline_s` is a deadline
     of its own where the general one is too long. `off` is the reason why it is not on sale.
-    `credits` is what KIE bills, as far as it is known.
+    `credits` is what KIE bills, as far as it is known. `is_outline`: its entry cannot be read, and
+    without its questions nothing can be asked for; tasks that it made can be asked about.
     """
 
     id: str
@@ -171,6 +172,7 @@ class Model:
     credits: tuple[CreditRow, ...] = ()
     deadline_s: int | None = None
     off: str | None = None
+    is_outline: bool = False
 
     @property
     def on_sale(self) -> bool:
