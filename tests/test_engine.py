@@ -14,6 +14,7 @@ from attrs import define, evolve
 
 from kiebot.adapters.catalog import read_catalog
 from kiebot.adapters.kie.stub import TASK_CREDITS, BytesFile, Fault, StubKieClient
+from kiebot.adapters.media.stub import StubMedia
 from kiebot.adapters.storage.postgres import PostgresStorage
 from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.core.callbacks import Callbacks
@@ -23,6 +24,7 @@ from kiebot.core.errors import (
     KieRejectedError,
     KieUnavailableError,
     LeadLostError,
+    MediaError,
     NotFoundError,
     StorageUnavailableError,
 )
@@ -891,6 +893,40 @@ async def test_a_task_survives_a_database_that_is_away_for_a_moment(
 
     job = await shop.job(job_id)
     assert (job.status, job.kie_task_id) == (JobStatus.RUNNING, kie(shop).created[0][1])
+
+
+# Files
+
+
+class DripMedia(StubMedia):
+    """Reads addresses, which never come to their end."""
+
+    reads_addresses = True
+
+    @asynccontextmanager
+    async def fetch(self, url: str) -> AsyncIterator[InputFile]:
+        await asyncio.Event().wait()
+        raise MediaError(url, "it never comes")
+        yield  # a generator, as a context manager needs
+
+
+async def test_files_that_take_too_long_give_the_money_back(shop: Shop) -> None:
+    """Places to submit are few, and everybody's."""
+    model = shop.catalog.model(CHEAP)
+    drafted = await shop.kiebot.draft(
+        BUYER, model.id, {model.params[0].name: "https://example.com/cat.png"}
+    )
+    await shop.kiebot.confirm(BUYER, drafted.job.id)
+    terms = evolve(TERMS, files_timeout=timedelta(milliseconds=20))
+    slow = Shop(
+        storage=shop.storage, kie=shop.kie, clock=shop.clock, terms=terms, media=DripMedia()
+    )
+
+    await slow.worker.step()
+
+    assert reason(await shop.job(drafted.job.id)) is FailReason.UNREADABLE_FILE
+    assert await kinds(shop, drafted.job.id) == RELEASED
+    assert kie(shop).created == []
 
 
 # A catalog that changed meanwhile

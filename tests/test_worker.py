@@ -433,6 +433,40 @@ async def test_jobs_that_rest_hold_up_none_behind_them(
     assert {(await crowded.job(job_id)).status for job_id in moody.bad} == {JobStatus.QUEUED}
 
 
+class Slow(StubKieClient):
+    """A KIE that is silent about the jobs of some people."""
+
+    silent: frozenset[JobId] = frozenset()
+
+    async def create_task(self, request: TaskRequest) -> TaskId:
+        if request.job_id in self.silent:
+            await asyncio.Event().wait()
+        return await super().create_task(request)
+
+
+async def test_the_jobs_of_one_person_leave_places_for_others(shop: Shop) -> None:
+    """Forty of somebody's are due first, and none of them gets on."""
+    slow = Slow(shop.clock)
+    crowded = Shop(storage=shop.storage, kie=slow, clock=shop.clock, terms=MANY, prefix="c")
+    crowded.worker = Worker(crowded.kiebot, crowded.reader, crowded.reader.screen_of, audience=None)
+    greedy, other = UserId(1), UserId(2)
+    await crowded.meet(greedy, other, roubles=2000)
+    jobs = [await crowded.offer(greedy) for _ in range(40)]
+    slow.silent = frozenset(jobs)
+    for job_id in jobs:
+        await crowded.kiebot.confirm(greedy, job_id)
+    shop.clock.advance(1)
+    job_id = await crowded.offer(other)
+    await crowded.kiebot.confirm(other, job_id)
+
+    async with at_work(crowded):
+        async for job in crowded.kiebot.follow(other, job_id, every_s=0.02):
+            shop.clock.advance(4)
+            status = job.status
+
+    assert status is JobStatus.SUCCEEDED
+
+
 async def test_what_has_ended_is_worked_on_while_a_task_of_it_runs(shop: Shop) -> None:
     kie(shop).script(Fault("task_status", TaskPending()))
     job_id = await confirmed(shop, "stall")

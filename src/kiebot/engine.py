@@ -134,11 +134,14 @@ class Engine:
         if job.submissions >= self._terms.submissions_max:
             return await self._lost(job, lead)
         try:
-            inputs = await self._upload(model, job, open_file)
+            # Places to submit are few: nobody's slow address may keep one for long.
+            async with asyncio.timeout(self._terms.files_timeout.total_seconds()):
+                inputs = await self._upload(model, job, open_file)
         except KieUnavailableError:
             return await self._move(job, lead, lambda now, at: jobs.wait(now, self._retry(now), at))
-        except MediaError as error:
-            failure = Failure(reason=FailReason.UNREADABLE_FILE, detail=str(error))
+        except (MediaError, TimeoutError) as error:
+            detail = str(error) or "the files take too long to be read"
+            failure = Failure(reason=FailReason.UNREADABLE_FILE, detail=detail)
             return await self._fail(job, lead, failure)
         except KieRejectedError as error:
             return await self._rejected(job, lead, error)

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
+from attrs import frozen
+
 from kiebot.app import Kiebot
 from kiebot.core.dialog.screen import Screen
 from kiebot.core.errors import FrontendRefusedError, KiebotError, LeadLostError
@@ -29,6 +31,12 @@ AT_ONCE = 16
 
 BATCH = 200
 """Events, or jobs of one `step`, read at a time."""
+
+AT_ONCE_OF_ONE = 4
+"""Jobs of one person that are submitted side by side: files may be slow, and others wait."""
+
+ROWS = 4 * AT_ONCE
+"""Due jobs of a lane read at a time: a person who has many must not hide all others."""
 
 IDLE_S = 1.0
 """How soon work and news that another process left are noticed."""
@@ -112,7 +120,7 @@ class Worker:
     async def _work(self) -> None:
         async with self._kiebot.lead(self.scope) as lead:
             log.debug("leading", extra={"scope": self.scope, "token": lead.token})
-            lanes: dict[Lane, dict[JobId, asyncio.Task[None]]] = {lane: {} for lane in Lane}
+            lanes: dict[Lane, dict[JobId, _Step]] = {lane: {} for lane in Lane}
             watch = asyncio.create_task(self._watch_credits(lead))
             try:
                 while not lead.lost.is_set():
@@ -120,30 +128,33 @@ class Worker:
                     await self._sweep(lead)
                     for lane, at_work in lanes.items():
                         await self._take_up(lane, at_work, lead)
-                    steps = [step for at_work in lanes.values() for step in at_work.values()]
+                    steps = [step.task for at_work in lanes.values() for step in at_work.values()]
                     pause = await self._kiebot.next_due_in(local=self._local)
                     if pause is None or steps or self._resting:
                         # A due job that is being worked on is no reason to look again at once.
                         pause = IDLE_S
                     await _first(min(pause, IDLE_S), (beat, lead.lost), steps)
                     for at_work in lanes.values():
-                        for job_id in [id_ for id_, step in at_work.items() if step.done()]:
-                            at_work.pop(job_id).result()
+                        for job_id in [id_ for id_, step in at_work.items() if step.task.done()]:
+                            at_work.pop(job_id).task.result()
             finally:
-                steps = [step for at_work in lanes.values() for step in at_work.values()]
+                steps = [step.task for at_work in lanes.values() for step in at_work.values()]
                 await _cancel([watch, *steps])
 
-    async def _take_up(
-        self, lane: Lane, at_work: dict[JobId, asyncio.Task[None]], lead: Lead
-    ) -> None:
+    async def _take_up(self, lane: Lane, at_work: "dict[JobId, _Step]", lead: Lead) -> None:
         """Begin a step of each due job of a lane that has a free place."""
         if len(at_work) >= AT_ONCE:
             return
-        # No more rows than can be of use: what is at work or rests is due as well.
-        limit = AT_ONCE + len(self._resting)
+        # Not many more rows than can be of use: what is at work or rests is due as well.
+        limit = ROWS + len(self._resting)
         for job in await self._kiebot.due(limit, lane, local=self._local):
-            if len(at_work) < AT_ONCE and job.id not in at_work and not self._rests(job.id):
-                at_work[job.id] = asyncio.create_task(self._advance(job.id, lead))
+            if len(at_work) >= AT_ONCE:
+                return
+            busy = sum(step.user_id == job.user_id for step in at_work.values())
+            is_fair = lane is Lane.CHECK or self._local or busy < AT_ONCE_OF_ONE
+            if is_fair and job.id not in at_work and not self._rests(job.id):
+                step = asyncio.create_task(self._advance(job.id, lead))
+                at_work[job.id] = _Step(job.user_id, step)
 
     async def _advance(self, job_id: JobId, lead: Lead | None) -> None:
         if lead is not None and not lead.holds():
@@ -247,6 +258,14 @@ class Worker:
             return True
         del self._resting[what]
         return False
+
+
+@frozen
+class _Step:
+    """A step of a job that is being taken."""
+
+    user_id: UserId
+    task: asyncio.Task[None]
 
 
 async def _first(

@@ -30,9 +30,10 @@ class Terms:
     The conditions of a shop. The defaults are those of the settings.
 
     `demo_grant` is the toy money of a demo database. `payment` None: no top-ups. `callbacks` None:
-    KIE cannot reach this shop. `creates_per_10s` and `queries_per_s` are the limits of the account
-    at KIE; None: there are none. `watches_credits`: administrators are told when KIE's credits run
-    low; those of a stub never do.
+    KIE cannot reach this shop. `files_timeout` is how long all files of a job may take to be handed
+    to KIE: our choice, 200 MB at 5 Mbit/s. `creates_per_10s` and `queries_per_s` are the limits of
+    the account at KIE; None: there are none. `watches_credits`: administrators are told when KIE's
+    credits run low; those of a stub never do.
     """
 
     price_multiplier: Decimal = Decimal(2)
@@ -40,6 +41,7 @@ class Terms:
     submissions_max: int = 2
     job_timeout: timedelta = timedelta(seconds=3600)
     call_timeout: timedelta = timedelta(seconds=30)
+    files_timeout: timedelta = timedelta(seconds=300)
     draft_age: timedelta = timedelta(hours=24)
     topup_min: Money = field(default=Money(10_00))
     topup_max: Money = field(default=Money(100_000_00))
