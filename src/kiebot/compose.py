@@ -15,13 +15,13 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from attrs import evolve, fields_dict, frozen
 
 from kiebot.app import Kiebot as Kiebot  # for the commands, which know no other room
 from kiebot.config import DatabaseKind, DatabaseUrl, LogLevel, Settings, default_database
 from kiebot.conversation import Conversation
+from kiebot.core.addresses import host_port
 from kiebot.core.callbacks import Callbacks
 from kiebot.core.catalog import Catalog
 from kiebot.core.errors import (
@@ -337,8 +337,8 @@ async def reading(settings: Settings) -> AsyncIterator[Media]:
         return
     from kiebot.adapters.media.live import LiveMedia
 
-    hosts = (settings.kie_api_url, settings.kie_upload_url)
-    media = LiveMedia(allowed={_host_and_port(url) for url in hosts})
+    hosts = (host_port(url) for url in (settings.kie_api_url, settings.kie_upload_url))
+    media = LiveMedia(allowed={found for found in hosts if found is not None})
     try:
         yield media
     finally:
@@ -375,11 +375,6 @@ async def generating(
         yield kie
     finally:
         await kie.close()
-
-
-def _host_and_port(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def stub_server(

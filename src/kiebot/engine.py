@@ -30,7 +30,7 @@ from kiebot.core.errors import (
 from kiebot.core.events import LateSuccess, OperatorAlert
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.media import Attachment
-from kiebot.core.params import FileParam, FilesParam, JsonValue
+from kiebot.core.params import FileParam, FilesParam, JsonValue, most_bytes
 from kiebot.core.tasks import (
     AGES,
     FOLLOWED_FOR,
@@ -475,7 +475,7 @@ class Engine:
         is_timed = pricing.is_timed(model, param)
         async with (
             opened as source,
-            self._media.spool(source, max_bytes=files.most_bytes(param), timed=is_timed) as file,
+            self._media.spool(source, max_bytes=most_bytes(param), timed=is_timed) as file,
         ):
             found = file.measured
             attachment = Attachment(

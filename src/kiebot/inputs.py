@@ -14,7 +14,7 @@ from kiebot.core import files, pricing
 from kiebot.core.catalog import Model
 from kiebot.core.errors import AnswerProblem, InvalidAnswerError, MediaError, MediaTrouble
 from kiebot.core.media import MAX_FILE_BYTES, Attachment
-from kiebot.core.params import Answers, FileParam, FilesParam, check_file
+from kiebot.core.params import MB, Answers, FileParam, FilesParam, check_file, most_bytes
 from kiebot.ports.media import Media, OpenFile
 
 LOOK_S = 20.0
@@ -118,7 +118,7 @@ class Inputs:
             if not is_timed and source.mime is not None and source.size is not None:
                 return seen
             async with self._media.spool(
-                source, max_bytes=files.most_bytes(param), timed=is_timed
+                source, max_bytes=most_bytes(param), timed=is_timed
             ) as spooled:
                 measured = spooled.measured
                 return evolve(
@@ -137,5 +137,5 @@ def _refusal(
 ) -> InvalidAnswerError:
     limit = None
     if error.trouble is MediaTrouble.TOO_LARGE:
-        limit = min(param.max_mb or MAX_FILE_BYTES // files.MB, MAX_FILE_BYTES // files.MB)
+        limit = min(param.max_mb or MAX_FILE_BYTES // MB, MAX_FILE_BYTES // MB)
     return InvalidAnswerError(param.name, _PROBLEMS[error.trouble], given=file.name, limit=limit)

@@ -18,6 +18,7 @@ from kiebot.adapters.kie.stub_server.server import Asked, StubServer
 from kiebot.adapters.kie.stub_server.wire import wire_problems
 from kiebot.adapters.media.fetch import Fetcher
 from kiebot.core import params
+from kiebot.core.addresses import host_port
 from kiebot.core.catalog import SPOKEN, Model
 from kiebot.core.errors import InvalidAnswerError, KieRejectedError
 from kiebot.core.media import MediaKind, kind_of, sniff
@@ -69,7 +70,7 @@ class Wire:
 @pytest.fixture
 async def wire(clock: FakeClock) -> AsyncIterator[Wire]:
     async with kie_server(clock, limits=NO_LIMITS) as server:
-        here = families.host_port(server.address)
+        here = host_port(server.address)
         assert here is not None
         fetcher = Fetcher(allowed={here})
         client = LiveKieClient(

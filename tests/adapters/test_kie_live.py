@@ -25,7 +25,7 @@ from aiohttp.test_utils import TestServer
 from attrs import define, field, frozen
 
 from kiebot.adapters.catalog import load_catalog
-from kiebot.adapters.kie.live import MAX_ANSWER, Fetch, LiveKieClient
+from kiebot.adapters.kie.live import MAX_ANSWER, LiveKieClient
 from kiebot.adapters.kie.stub import BytesFile
 from kiebot.core.catalog import Model
 from kiebot.core.errors import (
@@ -49,6 +49,7 @@ from kiebot.core.tasks import (
 )
 from kiebot.core.wallet import JobId
 from kiebot.ports.kie import InputFile
+from kiebot.ports.media import OpenFile
 from tests.fakes.answers import good_answers
 
 CATALOG = load_catalog(None)
@@ -136,7 +137,7 @@ async def no_file(url: str) -> AsyncIterator[InputFile]:
     yield
 
 
-def connect(url: str, timeout_s: float = PATIENT_S, fetch: Fetch = no_file) -> LiveKieClient:
+def connect(url: str, timeout_s: float = PATIENT_S, fetch: OpenFile = no_file) -> LiveKieClient:
     return LiveKieClient(api_url=url, upload_url=url, token=TOKEN, timeout_s=timeout_s, fetch=fetch)
 
 

@@ -15,6 +15,12 @@ Sources: IANA IPv4 and IPv6 Special-Purpose Address Registries; RFC 6052 for 64:
 import ipaddress
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from urllib.parse import urlsplit
+
+HostPort = tuple[str, int]
+"""A host in lower case as it is sent, and its port."""
+
+_SCHEME_PORTS = {"http": 80, "https": 443}
 
 _NOT_GLOBAL_V4 = tuple(
     IPv4Network(network)
@@ -70,6 +76,18 @@ def may_be_public(host: str) -> bool:
     if _LAST_LABEL_IS_NUMBER.fullmatch(name):
         return is_public_ip(name)
     return not any(name == local or name.endswith(f".{local}") for local in _LOCAL_NAMES)
+
+
+def host_port(url: str) -> HostPort | None:
+    """Host and port of an http(s) address without a login, None where it is no such address."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _SCHEME_PORTS or not host or "@" in parts.netloc or port == 0:
+        return None
+    return host, _SCHEME_PORTS[parts.scheme] if port is None else port
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:

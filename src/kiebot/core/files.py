@@ -8,8 +8,6 @@ from kiebot.core.errors import AnswerProblem, InvalidAnswerError
 from kiebot.core.media import Attachment
 from kiebot.core.params import Answers, FileParam, FilesParam, check_file
 
-MB = 1024 * 1024
-
 ADDRESSES = ("http://", "https://")
 """How the references begin that are addresses; all others a frontend opens."""
 
@@ -36,11 +34,6 @@ def references(answers: Answers, name: str) -> tuple[str, ...]:
 def is_address(reference: str) -> bool:
     """Whether it is an address, which is read over HTTP."""
     return reference[:8].lower().startswith(ADDRESSES)
-
-
-def most_bytes(param: FileParam | FilesParam) -> int | None:
-    """How large a file may be that answers this question, None where only our own limit counts."""
-    return None if param.max_mb is None else param.max_mb * MB
 
 
 def check(model: Model, param: FileParam | FilesParam, file: Attachment) -> None:

@@ -35,6 +35,8 @@ Our choice: four times the longest common limit of KIE's pages (5,000), and smal
 one's answer fills the database.
 """
 
+MB = 1024 * 1024
+
 MAX_FILES = 10
 """Files in a list for which KIE states no limit. Our choice: what one Telegram album holds."""
 
@@ -405,6 +407,11 @@ def read(model: Form, answers: Answers, name: str, given: str | Attachment) -> J
     return value if isinstance(param, FilesParam) else _checked(param, value)
 
 
+def most_bytes(param: FileParam | FilesParam) -> int | None:
+    """How large a file may be that answers this question, None where only our own limit counts."""
+    return None if param.max_mb is None else param.max_mb * MB
+
+
 def check_file(param: FileParam | FilesParam, file: Attachment) -> None:
     """
     Whether a file is an answer, by what is known of it: its kind, its size, and how long it lasts.
@@ -421,7 +428,8 @@ def check_file(param: FileParam | FilesParam, file: Attachment) -> None:
     is_right = mime in accept if accept else kind_of(mime) is param.media
     if mime is not None and not is_right:
         raise refuse(AnswerProblem.WRONG_KIND)
-    if param.max_mb is not None and (file.size or 0) > param.max_mb * 1024 * 1024:
+    most = most_bytes(param)
+    if most is not None and (file.size or 0) > most:
         raise refuse(AnswerProblem.FILE_TOO_LARGE, param.max_mb)
     if param.max_seconds is not None and (file.seconds or 0) > param.max_seconds:
         raise refuse(AnswerProblem.LASTS_TOO_LONG, param.max_seconds)

@@ -13,11 +13,10 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from kiebot.core.addresses import may_be_public
+from kiebot.core.addresses import HostPort, host_port, may_be_public
 from kiebot.core.catalog import Model
 from kiebot.core.media import MediaKind
 from kiebot.core.params import FileParam, FilesParam, JsonValue, is_answered
@@ -68,11 +67,6 @@ MAX_ADDRESS = 4096
 
 MAX_CREDITS = Decimal(10) ** 9
 """More credits than this (5 million USD) are a mistake, not a price."""
-
-HostPort = tuple[str, int]
-"""A host in lower case and its port."""
-
-_SCHEME_PORTS = {"http": 80, "https": 443}
 
 _REASONS = {
     400: FailReason.BAD_INPUT,
@@ -311,18 +305,6 @@ def is_result_address(url: str, allowed: Collection[HostPort] = frozenset()) -> 
         return False
     found = host_port(url)
     return found is not None and (found in allowed or may_be_public(found[0]))
-
-
-def host_port(url: str) -> HostPort | None:
-    """Host and port of an http(s) address without a login, None where it is no such address."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in _SCHEME_PORTS or not host or "@" in parts.netloc or port == 0:
-        return None
-    return host, _SCHEME_PORTS[parts.scheme] if port is None else port
 
 
 # --- Failing

@@ -21,8 +21,8 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from importlib.metadata import version
 from types import SimpleNamespace, TracebackType
@@ -33,6 +33,7 @@ from attrs import define, evolve, field
 
 from kiebot.adapters.kie import families
 from kiebot.adapters.kie.families import Answer
+from kiebot.core.addresses import host_port
 from kiebot.core.catalog import Model
 from kiebot.core.errors import (
     KieError,
@@ -46,6 +47,7 @@ from kiebot.core.errors import (
 from kiebot.core.media import EXTENSIONS, SNIFF_BYTES, sniff
 from kiebot.core.tasks import TaskFailed, TaskId, TaskRequest, TaskStatus
 from kiebot.ports.kie import InputFile
+from kiebot.ports.media import OpenFile
 
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer that are read. The longest are transcripts, a few hundred thousand."""
@@ -63,9 +65,6 @@ CREDIT_PATH = "/api/v1/chat/credit"
 DOWNLOAD_URL_PATH = "/api/v1/common/download-url"
 STREAM_UPLOAD_PATH = "/api/file-stream-upload"
 
-Fetch = Callable[[str], AbstractAsyncContextManager[InputFile]]
-"""Reads a public address, guarded: `kiebot.ports.media.Media.fetch`."""
-
 log = logging.getLogger(__name__)
 
 
@@ -78,14 +77,14 @@ class LiveKieClient:
     """
 
     def __init__(
-        self, *, api_url: str, upload_url: str, token: str, timeout_s: float, fetch: Fetch
+        self, *, api_url: str, upload_url: str, token: str, timeout_s: float, fetch: OpenFile
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._upload_url = upload_url.rstrip("/")
         self._token = token
         self._timeout_s = timeout_s
         self._fetch = fetch
-        found = families.host_port(self._api_url)
+        found = host_port(self._api_url)
         self._allowed = frozenset({found} if found else ())
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
@@ -183,7 +182,7 @@ class LiveKieClient:
             if answer.code == 200:
                 data = answer.data
                 address = data.get("downloadUrl") if isinstance(data, Mapping) else None
-                if isinstance(address, str) and families.host_port(address) is not None:
+                if isinstance(address, str) and host_port(address) is not None:
                     took_s = time.monotonic() - began_s
                     log.info("uploaded %d bytes in %.2f s", body.sent, took_s)
                     return address

@@ -28,7 +28,7 @@ import secrets
 import struct
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from colorsys import hsv_to_rgb
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -400,10 +400,13 @@ def _prompt(request: TaskRequest) -> str | None:
 
 def _count(request: TaskRequest) -> int:
     """How many files are asked for; two tracks of Suno's, as KIE's page of it says."""
-    if request.model.family == "suno":
-        return 2
+    return 2 if request.model.family == "suno" else files_asked_for(request.params)
+
+
+def files_asked_for(params: Mapping[str, object]) -> int:
+    """How many files the params of a request ask for; one where they say nothing."""
     for name in _COUNTS:
-        value = request.params.get(name)
+        value = params.get(name)
         # Some models take the number as a text, some as 3.0.
         if isinstance(value, int | float | str) and _WHOLE.fullmatch(str(value)):
             return min(max(int(float(value)), 1), MOST_FILES)

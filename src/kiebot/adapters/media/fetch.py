@@ -20,7 +20,7 @@ from aiohttp.resolver import DefaultResolver
 from attrs import field, frozen
 from yarl import URL
 
-from kiebot.core.addresses import is_public_ip, may_be_public
+from kiebot.core.addresses import HostPort, is_public_ip, may_be_public
 from kiebot.core.errors import MediaError, MediaTrouble
 from kiebot.core.media import EXTENSIONS, MAX_FILE_BYTES, SNIFF_BYTES, UNKNOWN_MIME, sniff
 from kiebot.ports.kie import InputFile
@@ -38,9 +38,6 @@ NAME_CHARS = 80
 
 _USER_AGENT = "kiebot"
 _REDIRECTS = {301, 302, 303, 307, 308}
-
-HostPort = tuple[str, int]
-"""A host in lower case as it is sent, and its port."""
 
 
 class _NotPublicError(OSError):

@@ -5,8 +5,9 @@ from contextlib import AbstractAsyncContextManager
 
 from aiohttp.abc import AbstractResolver
 
-from kiebot.adapters.media.fetch import SILENCE_S, TOTAL_S, Fetcher, HostPort
+from kiebot.adapters.media.fetch import SILENCE_S, TOTAL_S, Fetcher
 from kiebot.adapters.media.measure import ProbeLimits, Spooler
+from kiebot.core.addresses import HostPort
 from kiebot.core.media import MAX_FILE_BYTES
 from kiebot.ports.kie import InputFile
 from kiebot.ports.media import SpooledFile

@@ -6,7 +6,6 @@ A task knows its whole course when it is made. Nothing runs: how far it is follo
 
 import hashlib
 import json
-import re
 from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
@@ -15,7 +14,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from kiebot.adapters.kie.stub import MOST_FILES
+from kiebot.adapters.kie.stub import files_asked_for
 from kiebot.adapters.kie.stub_server.faults import PRIVATE_HOST, Fault, FaultKind
 from kiebot.adapters.kie.stub_server.wire import WireModel
 
@@ -27,9 +26,6 @@ EXTENSIONS = {"image": "png", "video": "mp4", "audio": "mp3"}
 
 FAIL_CODE = 501
 FAIL_TEXT = "Generation failed"
-
-_COUNTS = ("max_images", "num_images", "nVariants", "n")
-_WHOLE = re.compile(r"\d{1,3}(\.0)?", re.ASCII)
 
 
 class Phase(StrEnum):
@@ -158,12 +154,7 @@ class StubTask:
         """How many files it makes."""
         if self.model.files is not None:
             return self.model.files
-        for name in _COUNTS:
-            value = self.parameters.get(name)
-            # Some models take the number as a text, some as 3.0.
-            if isinstance(value, int | float | str) and _WHOLE.fullmatch(str(value)):
-                return min(max(int(float(value)), 1), MOST_FILES)
-        return 1
+        return files_asked_for(self.parameters)
 
     @property
     def extension(self) -> str | None:
