@@ -544,6 +544,7 @@ async def test_a_task_that_is_unknown_for_a_moment_is_waited_for(shop: Shop) -> 
 async def test_nobody_elses_task_is_adopted(shop: Shop) -> None:
     kie(shop).script(LOST)
     job_id = await confirmed(shop, "рыжий кот")
+    await step(shop)
     other = await confirmed(shop, "чёрный кот")
     await step(shop)
     (theirs,) = await tasks(shop, other)
