@@ -10,7 +10,7 @@ The rules of a session:
 """
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from tests.fakes import postgres
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres import PostgresServer
+from tests.fakes.telegram_server import TelegramServer, telegram_server
 
 settings.register_profile(
     "kiebot",
@@ -112,6 +113,16 @@ def postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
     dsn = postgres_server.create()
     yield dsn
     postgres_server.drop(dsn)
+
+
+# --- Telegram
+
+
+@pytest.fixture
+async def telegram() -> AsyncIterator[TelegramServer]:
+    """Telegram on loopback; the test fails where the bot left a press unanswered."""
+    async with telegram_server() as server:
+        yield server
 
 
 # --- Factories

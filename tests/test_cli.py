@@ -19,6 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 import pytest
 from attrs import field, frozen
@@ -112,8 +113,6 @@ class Operator:
         return {**own, **self.variables, **variables}
 
     def _unset(self) -> dict[str, str | None]:
-        import attrs
-
         names = [attribute.name.upper() for attribute in attrs.fields(Settings)]
         return dict.fromkeys((*names, "KIE_API_KEY"))
 
@@ -295,6 +294,38 @@ class Broken(Commands):
             raise ExceptionGroup("several", [RuntimeError("first\nsecond")])
 
         return broken
+
+
+def test_the_example_of_settings_is_what_the_command_writes(operator: Operator) -> None:
+    """After a change of a setting: `kiebot settings --env > .env.example`."""
+    written = operator.runs("settings", "--env")
+
+    assert (written.code, written.err) == (0, "")
+    assert written.out == (ROOT / ".env.example").read_text()
+
+
+def test_every_setting_is_explained(operator: Operator) -> None:
+    explained = operator.runs("settings")
+    told = {one["name"]: one for one in operator.runs("settings", "--json").json}
+
+    assert explained.code == 0
+    assert list(told) == [attribute.name.upper() for attribute in attrs.fields(Settings)]
+    for name, one in told.items():
+        default = "" if one["default"] is None else f" = {one['default']}"
+        assert f"  {name}{default}\n" in explained.out
+        assert one["meaning"].endswith(".")
+        assert one["takes"]
+    assert max(len(line) for line in explained.out.splitlines()) <= 100
+
+
+def test_settings_that_are_set_are_not_shown(operator: Operator) -> None:
+    """What explains the settings may be shown to anybody."""
+    environment = {"KIE_API_TOKEN": "do-not-show-me", "PORT": "wrong"}
+
+    told = [operator.runs("settings", *form, **environment) for form in ([], ["--env"], ["--json"])]
+
+    assert [one.code for one in told] == [0, 0, 0]
+    assert "do-not-show-me" not in "".join(one.out + one.err for one in told)
 
 
 def test_an_unexpected_error_is_one_line() -> None:
@@ -665,7 +696,8 @@ def test_a_database_that_is_behind_is_told(postgres_dsn: str, tmp_path: Path) ->
 
     check, audit = operator.runs("migrate", "--check"), operator.runs("audit")
 
-    assert (check.code, check.out) == (1, "missing: 0001_initial\nmissing: 0002_tasks\n")
+    missing = check.out.splitlines()
+    assert (check.code, missing[:2]) == (1, ["missing: 0001_initial", "missing: 0002_tasks"])
     assert (audit.code, len(audit.problems)) == (1, 1)
     assert "run `kiebot migrate`" in audit.err
 

@@ -31,6 +31,7 @@ from kiebot.core.params import FileParam, FilesParam
 from kiebot.core.terms import PaymentDetails, Terms
 from kiebot.core.users import UserId
 from kiebot.core.wallet import EntryKind, JobId, Wallet
+from kiebot.desk import Desk
 from tests.fakes.answers import good_answer
 from tests.fakes.clock import FakeClock
 
@@ -697,6 +698,7 @@ async def test_a_topup_from_amount_to_wallet() -> None:
     news = await town.works()
     assert {user_id for user_id, _ in news} == {ADMIN}
     await admin.says("/admin")
+    await admin.presses("admin:topups")
     await admin.presses("admin:topup:show")
     assert len(admin.screen.media) == 2
     await admin.presses("admin:topup:amount")
@@ -943,7 +945,9 @@ async def test_somebody_nobody_introduced_is_answered_too() -> None:
 # --- Rubbish
 
 
-PREFIXES = sorted({":".join(parts) for parts in vars(Conversation)["_ROUTES"]})
+PREFIXES = sorted(
+    {":".join(parts) for owner in (Conversation, Desk) for parts in vars(owner)["_ROUTES"]}
+)
 PARTS = st.one_of(
     st.sampled_from([*(f"id{number:04}" for number in range(1, 10)), "nobody", ""]),
     st.sampled_from(["prompt", "aspect_ratio", "reason", "main", "-1", "0", "1", "999", "1" * 30]),

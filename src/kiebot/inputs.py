@@ -137,5 +137,6 @@ def _refusal(
 ) -> InvalidAnswerError:
     limit = None
     if error.trouble is MediaTrouble.TOO_LARGE:
-        limit = min(param.max_mb or MAX_FILE_BYTES // MB, MAX_FILE_BYTES // MB)
+        most = min(error.most_bytes or MAX_FILE_BYTES, MAX_FILE_BYTES) // MB
+        limit = min(param.max_mb or most, most)
     return InvalidAnswerError(param.name, _PROBLEMS[error.trouble], given=file.name, limit=limit)

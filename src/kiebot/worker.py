@@ -16,7 +16,12 @@ from attrs import frozen
 
 from kiebot.app import Kiebot
 from kiebot.core.dialog.screen import Screen
-from kiebot.core.errors import FrontendRefusedError, KiebotError, LeadLostError
+from kiebot.core.errors import (
+    FrontendRefusedError,
+    FrontendUnavailableError,
+    KiebotError,
+    LeadLostError,
+)
 from kiebot.core.events import Event, Untold
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
@@ -77,6 +82,7 @@ class Worker:
         self._local = audience is not None
         self._resting: dict[object, float] = {}
         self._seen: int | None = None
+        self._stopping = asyncio.Event()
         self._swept_at = float("-inf")
         self._credits_at = float("-inf")
 
@@ -101,15 +107,35 @@ class Worker:
             if self._frontend is not None:
                 group.create_task(self._forever(self._tell))
 
-    async def tell(self) -> None:
-        """Tell everybody what they were not told yet: each in order, people side by side."""
+    async def serve(self, lead: Lead) -> None:
+        """
+        Work and tell under a lead that somebody else keeps, until it is lost, or told to stop:
+        then when what is in hand is finished.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._until_over(lead, lambda: self._work_under(lead)))
+            if self._frontend is not None:
+                group.create_task(self._until_over(lead, lambda: self._tell_under(lead)))
+
+    def stop(self) -> None:
+        """Take nothing up any more; what is in hand is finished."""
+        self._stopping.set()
+
+    async def tell(self, lead: Lead | None = None) -> None:
+        """
+        Tell everybody what they were not told yet: each in order, people side by side.
+
+        With a lead nothing is said when it is lost (LeadLostError, where it was lost meanwhile).
+        """
         if self._frontend is None:
             return
         by_person: dict[UserId, list[Untold]] = defaultdict(list)
         for untold in await self._untold():
             by_person[untold.event.user_id].append(untold)
         some = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(self._tell_person(some, events) for events in by_person.values()))
+        await asyncio.gather(
+            *(self._tell_person(some, events, lead) for events in by_person.values())
+        )
 
     async def has_told(self) -> bool:
         """Whether nothing is left to tell here, also of what another frontend told meanwhile."""
@@ -119,27 +145,34 @@ class Worker:
 
     async def _work(self) -> None:
         async with self._kiebot.lead(self.scope) as lead:
-            log.debug("leading", extra={"scope": self.scope, "token": lead.token})
-            lanes: dict[Lane, dict[JobId, _Step]] = {lane: {} for lane in Lane}
-            watch = asyncio.create_task(self._watch_credits(lead))
-            try:
-                while not lead.lost.is_set():
-                    beat = self._kiebot.pulse.next()
-                    await self._sweep(lead)
-                    for lane, at_work in lanes.items():
-                        await self._take_up(lane, at_work, lead)
-                    steps = [step.task for at_work in lanes.values() for step in at_work.values()]
-                    pause = await self._kiebot.next_due_in(local=self._local)
-                    if pause is None or steps or self._resting:
-                        # A due job that is being worked on is no reason to look again at once.
-                        pause = IDLE_S
-                    await _first(min(pause, IDLE_S), (beat, lead.lost), steps)
-                    for at_work in lanes.values():
-                        for job_id in [id_ for id_, step in at_work.items() if step.task.done()]:
-                            at_work.pop(job_id).task.result()
-            finally:
+            await self._work_under(lead)
+
+    async def _work_under(self, lead: Lead) -> None:
+        log.debug("leading", extra={"scope": self.scope, "token": lead.token})
+        lanes: dict[Lane, dict[JobId, _Step]] = {lane: {} for lane in Lane}
+        watch = asyncio.create_task(self._watch_credits(lead))
+        try:
+            while not self._is_over(lead):
+                beat = self._kiebot.pulse.next()
+                await self._sweep(lead)
+                for lane, at_work in lanes.items():
+                    await self._take_up(lane, at_work, lead)
                 steps = [step.task for at_work in lanes.values() for step in at_work.values()]
-                await _cancel([watch, *steps])
+                pause = await self._kiebot.next_due_in(local=self._local)
+                if pause is None or steps or self._resting:
+                    # A due job that is being worked on is no reason to look again at once.
+                    pause = IDLE_S
+                await _first(min(pause, IDLE_S), (beat, lead.lost, self._stopping), steps)
+                for at_work in lanes.values():
+                    for job_id in [id_ for id_, step in at_work.items() if step.task.done()]:
+                        at_work.pop(job_id).task.result()
+            steps = [step.task for at_work in lanes.values() for step in at_work.values()]
+            if steps and not lead.lost.is_set():
+                # A call that KIE answers to nobody could be paid twice.
+                await asyncio.wait(steps)
+        finally:
+            steps = [step.task for at_work in lanes.values() for step in at_work.values()]
+            await _cancel([watch, *steps])
 
     async def _take_up(self, lane: Lane, at_work: "dict[JobId, _Step]", lead: Lead) -> None:
         """Begin a step of each due job of a lane that has a free place."""
@@ -206,6 +239,12 @@ class Worker:
             await self.tell()
             await _first(IDLE_S, (beat,))
 
+    async def _tell_under(self, lead: Lead) -> None:
+        while not self._is_over(lead):
+            beat = self._kiebot.pulse.next()
+            await self.tell(lead)
+            await _first(IDLE_S, (beat, lead.lost, self._stopping))
+
     async def _untold(self) -> Sequence[Untold]:
         if self._audience is None:
             return await self._kiebot.untold(BATCH, local=False)
@@ -213,11 +252,15 @@ class Worker:
             self._seen = await self._kiebot.last_event(self._audience)
         return await self._kiebot.untold_of(self._audience, BATCH, self._seen)
 
-    async def _tell_person(self, some: asyncio.Semaphore, events: Sequence[Untold]) -> None:
+    async def _tell_person(
+        self, some: asyncio.Semaphore, events: Sequence[Untold], lead: Lead | None
+    ) -> None:
         async with some:
             for untold in events:
                 user_id = untold.event.user_id
                 if self._rests(user_id):
+                    return
+                if lead is not None and (self._is_over(lead) or not lead.holds()):
                     return
                 try:
                     assert self._frontend is not None
@@ -225,13 +268,17 @@ class Worker:
                 except FrontendRefusedError:
                     # Who cannot be reached counts as told: the result stays in the history.
                     log.info("person cannot be reached", extra={"user_id": user_id})
+                except FrontendUnavailableError as error:
+                    log.info("told later: %s", error, extra={"user_id": user_id})
+                    self._rest(user_id, error.retry_s or REST_S)
+                    return
                 except Exception:
                     log.exception(
                         "telling failed", extra={"user_id": user_id, "event_id": untold.id}
                     )
                     self._rest(user_id)
                     return
-                await self._kiebot.told(untold.id)
+                await self._kiebot.told(untold.id, lead)
                 if self._seen is not None:
                     self._seen = max(self._seen, untold.id)
 
@@ -247,8 +294,21 @@ class Worker:
                 log.error("work interrupted: %s", errors.exceptions[0])  # noqa: TRY400
                 await asyncio.sleep(REST_S)
 
-    def _rest(self, what: object) -> None:
-        self._resting[what] = asyncio.get_running_loop().time() + REST_S
+    async def _until_over(self, lead: Lead, work: Callable[[], Awaitable[None]]) -> None:
+        while not self._is_over(lead):
+            try:
+                await work()
+            except LeadLostError:
+                return
+            except KiebotError as error:
+                log.error("work interrupted: %s", error)  # noqa: TRY400 - nobody's mistake
+                await _first(REST_S, (lead.lost, self._stopping))
+
+    def _is_over(self, lead: Lead) -> bool:
+        return self._stopping.is_set() or lead.lost.is_set()
+
+    def _rest(self, what: object, seconds: float = REST_S) -> None:
+        self._resting[what] = asyncio.get_running_loop().time() + seconds
 
     def _rests(self, what: object) -> bool:
         until = self._resting.get(what)

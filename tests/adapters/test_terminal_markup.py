@@ -25,6 +25,7 @@ from kiebot.core.expect import Amount, Answer, AnswerForm, Expect, Reason, Recei
 from kiebot.core.media import Attachment
 from kiebot.core.topups import TopUpId
 from kiebot.core.wallet import JobId
+from kiebot.desk import Desk
 
 JOB = JobId("job1")
 TOPUP = TopUpId("topup1")
@@ -275,7 +276,7 @@ def test_a_long_answer_takes_no_time(char: str, expects: Expect | None) -> None:
 
 def test_the_vocabulary_is_that_of_the_conversation() -> None:
     """What a conversation acts on can be typed."""
-    routes = vars(Conversation)["_ROUTES"]
+    routes = {**vars(Conversation)["_ROUTES"], **vars(Desk)["_ROUTES"]}
 
     for fixed, route in routes.items():
         parts = (*fixed, *["x"] * route.least)

@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from attrs import evolve, field, frozen
 
-from kiebot.core.errors import CatalogError, NotFoundError
+from kiebot.core.errors import CatalogError, NotFoundError, NotOnSaleError
 from kiebot.core.language import Localized
 from kiebot.core.media import MediaKind
 from kiebot.core.money import Money
@@ -269,6 +269,23 @@ class Catalog:
         self.category(slug)
         models = [model for model in self.models if model.category == slug]
         return tuple(sorted(models, key=lambda model: not model.on_sale))
+
+    def sold(self, model_id: str) -> Model:
+        """A model that can be bought; NotFoundError, or NotOnSaleError with the reason."""
+        model = self.model(model_id)
+        if model.off is not None:
+            raise NotOnSaleError(model.id, model.off)
+        return model
+
+    def without(self, off: Mapping[str, str]) -> Self:
+        """The same with these models (by id) off sale, each for its reason."""
+        if not off:
+            return self
+        models = (
+            evolve(model, off=off[model.id]) if model.on_sale and model.id in off else model
+            for model in self.models
+        )
+        return evolve(self, models=tuple(models))
 
     @property
     def on_sale(self) -> tuple[Model, ...]:

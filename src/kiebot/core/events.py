@@ -114,7 +114,22 @@ class LowCredits:
     cause: ClassVar[str] = "kie:credits"
 
 
-Alert = OperatorAlert | LowCredits
+@frozen(kw_only=True)
+class FileNotSent:
+    """
+    For an administrator: a frontend could send the file of a result in no way, and gave its address
+    in its place. `why` is the frontend's own word for it.
+    """
+
+    user_id: UserId
+    person_id: UserId
+    name: str
+    why: str
+
+    cause: ClassVar[str] = "frontend:file"
+
+
+Alert = OperatorAlert | LowCredits | FileNotSent
 """What is not told again too soon: `cause` says what it is about."""
 
 
@@ -140,6 +155,7 @@ Event = (
     | TopUpRejected
     | OperatorAlert
     | LowCredits
+    | FileNotSent
     | LateSuccess
 )
 

@@ -1,5 +1,6 @@
 """Where people are."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -17,6 +18,7 @@ class Frontend(Protocol):
 
         Raises:
             FrontendRefusedError: The person cannot be reached here, now or later.
+            FrontendUnavailableError: They cannot be reached now; try later, in the same order.
         """
 
     def open(self, reference: str) -> AbstractAsyncContextManager[InputFile]:
@@ -29,3 +31,31 @@ class Frontend(Protocol):
 
     async def run(self) -> None:
         """Serve people until they are done (the terminal) or until cancelled."""
+
+
+class UpdateFrontend(Frontend, Protocol):
+    """A frontend that is told in updates what people did; whoever receives them keeps them."""
+
+    async def handle(self, update: Mapping[str, object]) -> None:
+        """
+        Do what an update asks for, to its end: the use-case, and the reply.
+
+        A reply that cannot be delivered now is not waited for long: it is tried on while others
+        are served, until a newer one replaces it. An update that makes no sense is over with.
+
+        Raises:
+            StorageError: Nothing can be looked up or stored; try later.
+            UpdateDoneError: Another instance did it, and replies.
+            LeadLostError: Another instance leads, and does it.
+            Exception: Whatever else goes wrong unexpectedly: it is tried again some times.
+        """
+
+    async def answer_press(self, update: Mapping[str, object]) -> None:
+        """
+        Let go of the button that was pressed, if this is about one, before anything else is done.
+
+        Never raises; `handle` answers what was not answered here.
+        """
+
+    async def close(self) -> None:
+        """End what is still being delivered, and give everything back."""

@@ -7,6 +7,7 @@ from datetime import tzinfo
 
 from attrs import frozen
 
+from kiebot.core.billing import DEMO_REF
 from kiebot.core.dialog import menu
 from kiebot.core.dialog.generation import QUICK_TOPUPS
 from kiebot.core.dialog.menu import Row
@@ -16,6 +17,9 @@ from kiebot.core.expect import Amount, Receipt
 from kiebot.core.terms import PaymentDetails, Terms
 from kiebot.core.topups import TopUp, TopUpStatus
 from kiebot.core.wallet import EntryKind, LedgerEntry, Wallet
+
+WHY_CHARS = 100
+"""Characters of a reason beside a movement."""
 
 
 @frozen(kw_only=True)
@@ -33,8 +37,10 @@ def wallet(
     movements: Sequence[Movement],
     topup: TopUp | None,
     tz: tzinfo,
+    *,
+    is_open: bool = True,
 ) -> Screen:
-    """What there is, what is set aside, and what moved lately."""
+    """What there is, what is set aside, and what moved lately. `is_open`: top-ups are taken."""
     head = t.balance(t.money(purse.available))
     if purse.held:
         head = f"{head}\n{t.reserved(t.money(purse.held), open_jobs)}"
@@ -45,7 +51,9 @@ def wallet(
         rows += _waiting_rows(t, topup)
     rows.append(
         (
-            Button(t.button_topup, Action.of("topup", "main")),
+            Button(
+                t.button_topup if is_open else t.button_topup_closed, Action.of("topup", "main")
+            ),
             Button(t.button_all_movements, Action.of("history", "ledger")),
         )
     )
@@ -163,6 +171,9 @@ def _line(t: Texts, movement: Movement, tz: tzinfo) -> str:
     words = t.movement[entry.kind]
     if movement.title is not None:
         words = t.movement_job[entry.kind](shortened(movement.title, 60))
+    # The toy money of a demo has no reason that is a person's business.
+    if entry.why and not entry.ref.startswith(DEMO_REF):
+        words = t.colon(words, shortened(entry.why, WHY_CHARS))
     return f"{t.notation.at(entry.at, tz)}  {moved}  {words}"
 
 

@@ -1,10 +1,13 @@
 """English."""
 
+from kiebot.core.acts import ActKind
 from kiebot.core.dialog.texts import Notation, Texts
 from kiebot.core.errors import AnswerProblem
+from kiebot.core.jobs import JobStatus
 from kiebot.core.language import Language
 from kiebot.core.media import MediaKind
 from kiebot.core.tasks import FailReason
+from kiebot.core.topups import TopUpStatus
 from kiebot.core.wallet import EntryKind
 
 NOTATION = Notation(
@@ -166,6 +169,57 @@ def _why(reason: FailReason, label: str) -> str:
             return "this model is temporarily unavailable"
 
 
+def _deed_amount(kind: ActKind, what: str) -> str:
+    verb = "taken back" if kind is ActKind.DEBIT else "given"
+    return f"How much is to be {verb}? {what}\n\nWrite the roubles, such as 500 or 99.50."
+
+
+def _deed_why(kind: ActKind, what: str, amount: str) -> str:
+    match kind:
+        case ActKind.GRANT:
+            return f"We give {amount}: {what}. What for? The person will see it in their movements."
+        case ActKind.DEBIT:
+            return f"We take {amount}: {what}. What for? The person will see it in their movements."
+        case ActKind.REFUND:
+            return f"We refund {amount} for {what}. Why? The person will read these words."
+        case ActKind.BLOCK:
+            return (
+                f"We close the access: {what}. Why? Only administrators see the reason. What was"
+                " begun goes on, and results will come."
+            )
+        case ActKind.UNBLOCK:
+            return f"We open the access: {what}. Why? Only administrators see the reason."
+        case ActKind.SWITCH_OFF:
+            return (
+                f"We take {what} off sale. Why? Only administrators see the reason. What was paid"
+                " for goes on."
+            )
+        case ActKind.SWITCH_ON:
+            return f"We put {what} back on sale. Why? Only administrators see the reason."
+        case ActKind.APPROVE | ActKind.CORRECT | ActKind.REJECT:
+            return "Why?"
+
+
+def _deed_done(kind: ActKind, amount: str) -> str:
+    match kind:
+        case ActKind.GRANT:
+            return f"✅ {amount} given."
+        case ActKind.DEBIT:
+            return f"✅ {amount} taken."
+        case ActKind.REFUND:
+            return f"✅ {amount} refunded."
+        case ActKind.BLOCK:
+            return "✅ The access is closed."
+        case ActKind.UNBLOCK:
+            return "✅ The access is open."
+        case ActKind.SWITCH_OFF:
+            return "✅ It is off sale."
+        case ActKind.SWITCH_ON:
+            return "✅ It is back on sale."
+        case ActKind.APPROVE | ActKind.CORRECT | ActKind.REJECT:
+            return "✅ Done."
+
+
 EN = Texts(
     language=Language.EN,
     notation=NOTATION,
@@ -203,7 +257,7 @@ EN = Texts(
     button_history="🕘 History",
     button_help="❓ Help",
     button_language="🌐 Русский",
-    button_admin="🧾 Requests",
+    button_admin="🛠 Run the shop",
     button_jobs=lambda count: f"⏳ In work: {count}",
     button_draft=lambda title: f"📝 Continue: {title}",
     categories="What shall we create?",
@@ -233,21 +287,34 @@ EN = Texts(
     ),
     choose_language="Which language shall we speak?",
     language_chosen="Done, we speak English now.",
-    paysupport=lambda number: (
+    paysupport=lambda number, contact: (
         "Questions about payment\n\n"
         "A job failed — its price is on your balance again, there is nothing to do.\n"
+        "A job was paid for, but its result is not right — write which job, and what is wrong. We"
+        " look at it, and where the mistake is ours, its price goes back to your balance: you will"
+        " see the refund in your movements.\n"
         "A top-up did not come — see “Balance” whether the receipt was sent: without it we do not"
-        " learn of the transfer.\n"
-        "Still a question — write to the owner of this shop (see its description) and name your"
-        f" number: {number}."
+        " learn of the transfer.\n\n"
+        + (
+            f"Questions are answered by {contact}."
+            if contact
+            else "Questions are answered by the owner of this shop: see its description."
+        )
+        + f" Name your number: {number}."
+    ),
+    blocked=lambda contact: (
+        f"The access is closed. Questions: {contact}."
+        if contact
+        else "The access is closed. Questions: to the owner of this shop."
     ),
     no_such_command="There is no such command. All of them are in the help.",
     nothing_asked="Thank you, but I was not asking anything. Where shall we begin?",
     nothing_asked_file="I see the file, but it is not needed now. Choose what to do with it.",
     no_such_button="I did not understand this button. Here is the menu.",
     old_button="This button is an old one. Here is how things are now.",
+    too_fast="Too fast. Please wait a little, until I have answered what came before.",
+    went_wrong="Something went wrong, and this was not done. Nothing was paid. Please try again.",
     not_found="You have no such thing: perhaps it is gone already.",
-    not_allowed="This section is for administrators only.",
     not_on_sale=lambda title: f"{title} is not on sale now. Your money is untouched.",
     no_such_model="This model is gone. Here is what there is.",
     nothing_to_cancel="There is nothing to cancel: nothing was begun.",
@@ -363,6 +430,7 @@ EN = Texts(
     },
     movement_back=lambda amount: f"returned {amount}",
     button_topup="➕ Top up",
+    button_topup_closed="➕ Top-up not available",
     button_all_movements="🕘 All movements",
     topup="How much shall we add?",
     topup_limits=lambda low, high: f"Anything from {low} to {high}.",
@@ -413,6 +481,7 @@ EN = Texts(
     button_other_model="Another model",
     button_retry="🔁 Try again",
     failed=_failed,
+    failed_why=_why,
     advice={
         FailReason.REFUSED_CONTENT: "It may be about a forbidden topic. Try to say it otherwise.",
         FailReason.BAD_INPUT: "Change the answer and try again.",
@@ -448,7 +517,16 @@ EN = Texts(
     ),
     admin_requested=lambda amount: f"The person named {amount}.",
     admin_receipts=lambda count: f"Receipt: {_n(count, 'file', 'files')}",
-    admin_seen=lambda number: f"⚠️ The same receipt was in request {number}.",
+    admin_seen=lambda number, status, day: (
+        f"⚠️ The same receipt was in request {number} ({status}, {day})"
+    ),
+    topup_status={
+        TopUpStatus.PENDING: "waits for a receipt",
+        TopUpStatus.MANUAL_REVIEW: "being checked",
+        TopUpStatus.APPROVED: "confirmed",
+        TopUpStatus.REJECTED: "rejected",
+        TopUpStatus.CANCELLED: "cancelled",
+    },
     admin_approved=lambda amount, who, when: f"✅ {amount} credited · {who}, {when}",
     admin_rejected=lambda who, when: f"🚫 Rejected · {who}, {when}",
     admin_rejected_why=lambda why: f"Reason: {why}",
@@ -476,6 +554,10 @@ EN = Texts(
         f"⚠️ kie.ai credits run low. Left: {left}. Enough: {enough}. Top up at kie.ai: without"
         " credits every job fails."
     ),
+    admin_file_not_sent=lambda name, number: (
+        f"The file {name} could be sent to person {number} in no way: its link went instead. The"
+        " job is charged, the result is in their history."
+    ),
     admin_late=lambda title, job, taken: (
         f"⚠️ kie.ai finished {title} after all (job {job}), when the person had their money back."
         f" It took {taken}."
@@ -488,6 +570,96 @@ EN = Texts(
     button_no_reason="No reason",
     button_request=lambda number, amount, when: f"{number} · {amount} · {when}",
     button_requests="🧾 All requests",
+    button_requests_one=lambda number: f"🧾 Request {number}",
+    button_person=lambda name: f"👤 {name}",
+    # Administrators: the desk
+    admin_menu="Running the shop",
+    button_admin_topups=lambda count: f"🧾 Requests: {count}" if count else "🧾 No requests",
+    button_admin_person="👤 Find a person",
+    button_admin_jobs="⏳ Jobs",
+    button_admin_today="📊 Today",
+    button_admin_credits="🔋 kie.ai credits",
+    button_admin_models="🧩 Models",
+    button_admin_acts="📜 Journal",
+    button_admin_menu="‹ Running the shop",
+    admin_only=lambda words: f"Only administrators see this: {words}",
+    admin_whom="Who is it? Write a number or a @name, or forward a message of theirs.",
+    admin_whom_unclear=(
+        "This is neither a number nor a @name. A forwarded message does not show the number of who"
+        " hides it: ask them for it, /paysupport names it."
+    ),
+    admin_whom_nobody=lambda typed: f"Nobody with this number or name was ever here: {typed}.",
+    admin_whom_several="Several people had this name. Who is it?",
+    admin_wallet=lambda available, held: f"Balance: {available}, reserved: {held}",
+    admin_blocked_since=lambda when: f"⛔ Access closed since {when}",
+    admin_movements="Last movements",
+    admin_acts_on="What administrators did",
+    admin_jobs_of="The last jobs are on the buttons.",
+    admin_no_jobs_of="No jobs yet.",
+    button_grant="➕ Give",
+    button_debit="➖ Take back",
+    button_block="⛔ Close the access",
+    button_unblock="✅ Open the access",
+    button_refund=lambda amount: f"↩️ Refund {amount}",
+    button_switch_off="⛔ Take off sale",
+    button_switch_on="✅ Put back on sale",
+    admin_deed_amount=_deed_amount,
+    admin_deed_why=_deed_why,
+    admin_deed_done=_deed_done,
+    admin_deed_over="This was done already, or cannot be done any more. This is how it is now.",
+    admin_not_roubles="An amount of roubles above zero is needed here, such as 500 or 99.50.",
+    admin_too_much=lambda available: f"This cannot be taken: the balance is {available}.",
+    admin_open_jobs="Being made now",
+    admin_no_open_jobs="Nothing is being made now.",
+    admin_failed_jobs="Last failures",
+    admin_task=lambda number: f"Task at kie.ai: {number}",
+    job_status={
+        JobStatus.DRAFT: "draft",
+        JobStatus.QUEUED: "queued",
+        JobStatus.RUNNING: "running",
+        JobStatus.SUCCEEDED: "done, paid",
+        JobStatus.FAILED: "failed, the money is back",
+        JobStatus.REFUNDED: "done, the money was refunded",
+        JobStatus.CANCELLED: "cancelled",
+    },
+    admin_today=lambda day: f"Today, {day}",
+    admin_came=lambda count, new: f"Came: {_n(count, 'person', 'people')}, new: {new}",
+    admin_made=lambda succeeded, failed, refunded, running: (
+        f"Jobs: {succeeded} done, {failed} failed, {refunded} refunded, {running} running"
+    ),
+    admin_topped_up_sum=lambda amount: f"Top-ups: {amount}",
+    admin_granted_sum=lambda amount: f"Given by administrators: {amount}",
+    admin_income=lambda amount: f"Income of jobs: {amount}",
+    admin_cost=lambda taken, amount: f"kie.ai took {taken}, which are {amount}",
+    admin_cost_unknown=lambda taken: (
+        f"kie.ai took {taken}. No rate is set, so roubles are not known, nor is the margin."
+    ),
+    admin_cost_untold=lambda count: (
+        f"kie.ai did not say what it took for {_n(count, 'task', 'tasks')}: they are not in this."
+    ),
+    admin_margin=lambda amount: f"Margin: {amount}",
+    admin_credits=lambda left, enough: f"Left at kie.ai: {left}. Enough: {enough}.",
+    admin_credits_unknown="kie.ai does not say now what is left.",
+    admin_models=lambda sold, count: (
+        f"Models: {sold} of {count} on sale\n✅ on sale · ⛔ taken off here · 💤 off in the catalog"
+    ),
+    admin_model_on=lambda price: f"✅ On sale: {price}",
+    admin_model_off=lambda who, when, why: f"⛔ Taken off sale · {who}, {when}\nReason: {why}",
+    admin_model_off_catalog=lambda why: f"💤 Not sold by the catalog: {why}",
+    admin_acts="What administrators did",
+    admin_no_acts="Administrators have done nothing yet.",
+    act={
+        ActKind.APPROVE: "credited",
+        ActKind.CORRECT: "amount corrected",
+        ActKind.REJECT: "rejected",
+        ActKind.GRANT: "given",
+        ActKind.DEBIT: "taken",
+        ActKind.REFUND: "refunded",
+        ActKind.BLOCK: "access closed",
+        ActKind.UNBLOCK: "access opened",
+        ActKind.SWITCH_OFF: "off sale",
+        ActKind.SWITCH_ON: "back on sale",
+    },
     # The terminal's own words
     terminal_demo=lambda balance: (
         f"kiebot · demo: stand-ins for the AI models, toy money · balance {balance}"
@@ -523,4 +695,12 @@ EN = Texts(
     terminal_progress=lambda title, time: (
         f"{title} · {time} · you can go on, the result will appear here"
     ),
+    telegram_not_understood=(
+        "I do not understand this yet. Words, buttons, photos, video, sound and files will do."
+    ),
+    telegram_result_file="result",
+    telegram_links="Telegram did not take the file. It is here:",
+    telegram_not_loaded=lambda count: f"Files that could not be shown: {count}.",
+    telegram_only_one="One file is needed here: the first was taken.",
+    telegram_busy="That was too much at once. Wait a little and try again.",
 )

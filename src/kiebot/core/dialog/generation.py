@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
+from attrs import evolve
+
 from kiebot.core import drafts, params, pricing
 from kiebot.core.catalog import Catalog, Model
 from kiebot.core.dialog import menu
@@ -145,6 +147,8 @@ def not_enough(
     else:
         text = f"{text}\n\n{t.topup_closed}"
     label = t.button_other_amount if rows else t.button_topup
+    if terms.payment is None:
+        label = t.button_topup_closed
     other = Button(label, Action.of("topup", "main"))
     back = menu.menu_row(t)
     if draft is not None:
@@ -191,7 +195,7 @@ def in_work(
     lines.append(t.in_work_leave)
     refresh = Button(t.button_refresh, Action.of("history", "job", job.id))
     more = Button(t.button_create_more, Action.of("marketing", "main"))
-    return menu.message(t, "\n".join(lines), (refresh, more))
+    return evolve(menu.message(t, "\n".join(lines), (refresh, more)), in_work=job.id)
 
 
 def running(t: Texts, elapsed: timedelta, usual: timedelta | None) -> str:

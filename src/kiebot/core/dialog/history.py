@@ -120,6 +120,7 @@ def job(
             text="\n\n".join(part for part in parts if part),
             buttons=(*rows, (*back, *menu.menu_row(t))),
             media=media,
+            body=one.result.text or "",
         )
     parts = [head]
     if past.summary:
@@ -203,13 +204,17 @@ def param_label(t: Texts, model: Model | None, name: str | None) -> str:
     return ""
 
 
-def _job_button(t: Texts, past: Past, tz: tzinfo) -> Button:
+def job_label(t: Texts, past: Past, tz: tzinfo) -> str:
+    """A job on a button: how it stands, what it is, its price and moment."""
     one = past.job
     price = "" if one.price is None else f" · {t.money(one.price)}"
     moment = t.notation.at(one.confirmed_at or one.created_at, tz)
     title = shortened(past.title, menu.TITLE_CHARS)
-    label = f"{_MARKS[one.status]} {title}{price} · {moment}"
-    return Button(label, Action.of("history", "job", one.id))
+    return f"{_MARKS[one.status]} {title}{price} · {moment}"
+
+
+def _job_button(t: Texts, past: Past, tz: tzinfo) -> Button:
+    return Button(job_label(t, past, tz), Action.of("history", "job", past.job.id))
 
 
 def _running(t: Texts, going: Going) -> str:

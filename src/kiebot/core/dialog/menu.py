@@ -75,7 +75,7 @@ def main_rows(t: Texts, visit: Visit) -> tuple[Row, ...]:
         ),
     ]
     if visit.is_admin:
-        rows.append((Button(t.button_admin, Action.of("admin", "topups")),))
+        rows.append((Button(t.button_admin, Action.of("admin", "main")),))
     return tuple(rows)
 
 
@@ -185,19 +185,28 @@ def languages(t: Texts) -> Screen:
     return Screen(text=t.choose_language, buttons=(choices, menu_row(t)))
 
 
-def paysupport(t: Texts, number: int) -> Screen:
-    """What to do when money went astray."""
+def blocked(t: Texts, contact: str) -> Screen:
+    """All that somebody reads for whom nothing is done; no button would do anything either."""
+    return Screen(text=t.blocked(contact))
+
+
+def paysupport(t: Texts, number: int, contact: str) -> Screen:
+    """What to do when money went astray; `contact` answers, empty where nobody is named."""
     row = (
         Button(t.button_balance, Action.of("balance", "main")),
         Button(t.button_history, Action.of("history", "jobs")),
     )
-    return Screen(text=t.paysupport(str(number)), buttons=(row, menu_row(t)))
-
-
-def not_on_sale(t: Texts, model: Model) -> Screen:
-    """A model that cannot be bought now."""
+    copyable = (contact,) if contact else ()
     return Screen(
-        text=t.not_on_sale(model.title),
+        text=t.paysupport(str(number), contact), buttons=(row, menu_row(t)), copyable=copyable
+    )
+
+
+def not_on_sale(t: Texts, model: Model, why: str = "") -> Screen:
+    """A model that cannot be bought now; `why` is for administrators."""
+    text = t.not_on_sale(model.title)
+    return Screen(
+        text=f"{text}\n\n{t.admin_only(shortened(why))}" if why else text,
         buttons=(
             (Button(t.button_other_model, Action.of("mcat", model.category)),),
             menu_row(t),

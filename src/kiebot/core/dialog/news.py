@@ -14,6 +14,7 @@ from kiebot.core.dialog.screen import Action, Button, Screen
 from kiebot.core.dialog.texts import Texts, shortened
 from kiebot.core.events import (
     Event,
+    FileNotSent,
     JobFailed,
     JobRefunded,
     JobSucceeded,
@@ -26,6 +27,7 @@ from kiebot.core.events import (
 )
 from kiebot.core.jobs import Job
 from kiebot.core.money import Money
+from kiebot.core.overview import Review
 
 DETAIL_CHARS = 300
 """How much of the supplier's own words an administrator is shown."""
@@ -36,7 +38,8 @@ class Background:
     """
     What is true now, beside what an event says was true when it happened.
 
-    `past` is the job that it is about; `draft` is what the person left unpaid.
+    `past` is the job that it is about; `draft` is what the person left unpaid; `review` is the
+    top-up that it is about, for an administrator.
     """
 
     catalog: Catalog
@@ -45,6 +48,7 @@ class Background:
     available: Money
     past: Past | None = None
     draft: tuple[Job, Model] | None = None
+    review: Review | None = None
 
 
 def screen(t: Texts, event: Event, now: Background) -> Screen:
@@ -57,7 +61,7 @@ def screen(t: Texts, event: Event, now: Background) -> Screen:
         case JobRefunded():
             return _refunded(t, event)
         case TopUpToReview():
-            return _to_review(t, event)
+            return _to_review(t, now)
         case TopUpApproved():
             return _approved(t, event, now)
         case TopUpRejected():
@@ -68,6 +72,8 @@ def screen(t: Texts, event: Event, now: Background) -> Screen:
             return menu.message(
                 t, t.admin_low_credits(t.credits(event.credits), t.credits(event.enough))
             )
+        case FileNotSent():
+            return _not_sent(t, event)
         case LateSuccess():
             return _late(t, event)
 
@@ -80,7 +86,12 @@ def _succeeded(t: Texts, event: JobSucceeded, now: Background) -> Screen:
     under = f"{history.caption(t, event.summary, event.title)}\n{money}"
     about = [part for part in (event.result.text, under) if part]
     rows = history.result_rows(t, now.past, now.catalog, now.multiplier, original=True)
-    return evolve(menu.message(t, "\n\n".join(about), *rows), media=media)
+    return evolve(
+        menu.message(t, "\n\n".join(about), *rows),
+        media=media,
+        body=event.result.text or "",
+        ended=event.job_id,
+    )
 
 
 def _failed(t: Texts, event: JobFailed, now: Background) -> Screen:
@@ -90,7 +101,7 @@ def _failed(t: Texts, event: JobFailed, now: Background) -> Screen:
     rows: tuple[menu.Row, ...] = ()
     if now.past is not None:
         rows = history.failure_rows(t, now.past, event.reason, event.param)
-    return menu.message(t, f"{text}\n\n{event.title}", *rows)
+    return evolve(menu.message(t, f"{text}\n\n{event.title}", *rows), ended=event.job_id)
 
 
 def _refunded(t: Texts, event: JobRefunded) -> Screen:
@@ -100,21 +111,10 @@ def _refunded(t: Texts, event: JobRefunded) -> Screen:
     return menu.message(t, "\n".join(lines), _wallet_row(t))
 
 
-def _to_review(t: Texts, event: TopUpToReview) -> Screen:
-    who = admin.person(t, event.person_id, event.person_name)
-    lines = [t.admin_request(event.topup_id.upper(), t.money(event.amount), who)]
-    if event.seen_in is not None:
-        lines.append(t.admin_seen(event.seen_in.upper()))
-    lines.append(t.admin_receipts(len(event.receipt)))
-    requests = Button(t.button_requests, Action.of("admin", "topups"), minor=True)
-    return Screen(
-        text="\n".join(lines),
-        buttons=(
-            *admin.review_rows(t, event.topup_id, event.amount, named=None),
-            (requests, *menu.menu_row(t)),
-        ),
-        media=admin.receipt(event.topup_id, event.receipt),
-    )
+def _to_review(t: Texts, now: Background) -> Screen:
+    # As the request stands now: somebody may have decided, or files may have joined, since the
+    # event. Who is no administrator any more is shown nothing of it.
+    return menu.not_found(t) if now.review is None else admin.request(t, now.review, now.tz)
 
 
 def _approved(t: Texts, event: TopUpApproved, now: Background) -> Screen:
@@ -152,6 +152,13 @@ def _alert(t: Texts, event: OperatorAlert) -> Screen:
     if event.detail.strip():
         lines.append(t.quoted(shortened(event.detail, DETAIL_CHARS)))
     lines.append(t.admin_alert_after)
+    return menu.message(t, "\n".join(lines))
+
+
+def _not_sent(t: Texts, event: FileNotSent) -> Screen:
+    lines = [t.admin_file_not_sent(event.name, str(event.person_id))]
+    if event.why.strip():
+        lines.append(t.quoted(shortened(event.why, DETAIL_CHARS)))
     return menu.message(t, "\n".join(lines))
 
 
