@@ -50,7 +50,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, or with `-- ARGS` pytest with these arguments."""
     install(session, "test", project=True)
-    session.run("pytest", *(session.posargs or ["-n", "2", "--dist", "worksteal"]))
+    session.run("pytest", *(session.posargs or ["-n", "4", "--dist", "worksteal"]))
 
 
 @nox.session
@@ -58,6 +58,14 @@ def plants(session: nox.Session) -> None:
     """Plant known mistakes with money into copies, and show that the tests find each."""
     install(session, "test", project=True)
     session.run("python", "-m", "tests.plants")
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Kill `kiebot serve` 40 times under 200 people; `-- --people N --kills N --seed N`."""
+    install(session, "test", project=True)
+    options = session.posargs or ["--people", "200", "--kills", "40"]
+    session.run("pytest", "tests/acceptance/test_serve_chaos.py", *options)
 
 
 @nox.session

@@ -45,6 +45,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what was observed into the pages of docs/ that say so, in place of comparing",
     )
+    chaos = parser.getgroup("chaos", "how hard it is for `kiebot serve`, and how it was")
+    chaos.addoption("--people", type=int, help="how many people there are")
+    chaos.addoption("--kills", type=int, help="how often a process is killed")
+    chaos.addoption("--seed", type=int, help="the seed of a run that is to be seen again")
 
 
 # --- A skip is a failure

@@ -775,6 +775,56 @@ async def test_a_request_says_who_it_is_and_what_they_did_before() -> None:
     assert second.screen.text == news[0][1].text
 
 
+async def test_an_album_of_a_receipt_is_one_request_and_its_further_files() -> None:
+    town = Town(terms=TWO)
+    anya, boris = await town.person(roubles="0"), await town.person(BORIS, "0")
+    admin, second = await administrator(town), await administrator(town, SECOND)
+    known = evolve(PHOTO, reference="telegram:known", digest="d7")
+    await receipt_of(boris, 300, known)
+    await town.works()
+    files = [evolve(PHOTO, reference=f"telegram:{n}", digest=f"d{n}") for n in (0, 1)]
+    await anya.sends("topup:500")
+    for file in (*files, evolve(known, reference="telegram:7"), files[1]):
+        await anya.attaches(file)
+
+    news = await town.works()
+
+    for who in (ADMIN, SECOND):
+        first, *more = [screen for user_id, screen in news if user_id == who]
+        assert [one.url for one in first.media] == ["telegram:0"]
+        assert "Чек: 3 файла" in first.text
+        assert [[one.url for one in screen.media] for screen in more] == [
+            ["telegram:1"],
+            ["telegram:7"],
+        ]
+        assert ["⚠️" in screen.text for screen in more] == [False, True]
+        for number, screen in enumerate(more, start=2):
+            assert "500 ₽ · Person 1, № 1" in screen.text
+            assert f"Ещё один файл чека, {number}-й" in screen.text
+            assert len(screen.text) < len(first.text)
+    admin.screen = second.screen = more[0]
+    topup = admin.button("admin:topup:show").action.parts[3]
+    await admin.presses("admin:topup:approve")
+    await second.presses("admin:topup:reject")
+    assert "✅ Зачислено 500 ₽" in second.screen.text
+    assert await anya.wallet() == ("500", "0")
+
+    # Who is shown a file only after the decision reads of the decision.
+    await town.works()
+    await anya.sends("topup:200")
+    for file in files:
+        await anya.attaches(evolve(file, digest=None))
+    waiting = await town.kiebot.waiting_topup(ANYA)
+    assert waiting is not None
+    assert waiting.id != topup
+    await town.kiebot.approve_topup(ADMIN, waiting.id)
+    late = [screen for user_id, screen in await town.works() if user_id == SECOND]
+    assert [len(screen.media) for screen in late] == [1, 1]
+    for screen in late:
+        assert "✅ Зачислено 200 ₽" in screen.text
+        assert not any(b.action.parts[2:3] == ("approve",) for b in screen.actions)
+
+
 async def test_a_credited_receipt_is_warned_of_before_later_ones() -> None:
     town = Town()
     anya, boris = await town.person(roubles="0"), await town.person(BORIS, "0")
@@ -940,7 +990,7 @@ async def test_paysupport_says_how_money_comes_back_and_who_answers(language: La
     assert "@helper" not in without.text
     for screen in (with_contact, without):
         assert "1." in screen.text
-    words = "вернём" if language is Language.RU else "goes back"
+    words = "вернём" if language is Language.RU else "return its price"
     assert words in without.text
 
 

@@ -84,16 +84,21 @@ ROOMS = {
         kiebot=names("kiebot.core.* kiebot.ports.*"),
         others=names("attrs"),
     ),
+    "notices": Room(
+        files=names("notices.py"),
+        kiebot=names("kiebot.core.* kiebot.ports.*"),
+    ),
     "app": Room(
         files=names("app.py"),
         kiebot=names(
             "kiebot.core.* kiebot.ports.* kiebot.engine kiebot.inbox kiebot.inputs kiebot.limits"
+            " kiebot.notices"
         ),
         others=names("attrs"),
     ),
     "conversation": Room(
         files=names("conversation.py desk.py talk.py"),
-        kiebot=names("kiebot.core.* kiebot.app kiebot.desk kiebot.talk"),
+        kiebot=names("kiebot.core.* kiebot.app kiebot.desk kiebot.notices kiebot.talk"),
         others=names("attrs"),
     ),
     "worker": Room(

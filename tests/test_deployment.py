@@ -282,6 +282,8 @@ def test_the_unit_serves_as_a_user_of_its_own() -> None:
     assert service["ProtectSystem"] == "strict"
     assert service["NoNewPrivileges"] == "true"
     assert service["CapabilityBoundingSet"] == ""
+    assert service["Environment"] == f"PORT={DEFAULT_PORT}"
+    assert service["ExecStartPost"].endswith("http://127.0.0.1:${PORT}/health")
     assert unit()["Install"]["WantedBy"] == "multi-user.target"
 
 
@@ -345,14 +347,17 @@ def test_every_variable_is_one_that_somebody_reads() -> None:
     assert {name for _, name, _ in named()} - OURS - others == set()
 
 
-def test_nobody_asks_whether_it_is_ready() -> None:
+def test_all_ask_whether_it_lives_and_nobody_whether_it_is_ready() -> None:
     asked = [
         one("HEALTHCHECK").rest,
-        json.dumps(yaml("compose.yaml")["services"]),
         json.dumps(yaml("render.yaml")["services"]),
+        json.dumps(dict(unit()["Service"])),
     ]
+    # It runs the image, which has its own check.
+    compose = json.dumps(yaml("compose.yaml")["services"])
 
-    assert [text for text in asked if "/ready" in text] == []
+    assert [text for text in asked if "/health" not in text] == []
+    assert [text for text in (*asked, compose) if "/ready" in text] == []
 
 
 # --- What docs/operating.md says

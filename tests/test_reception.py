@@ -26,7 +26,7 @@ from kiebot.core.jobs import JobStatus
 from kiebot.core.updates import QUEUE, TRIES, Update
 from kiebot.core.users import UserId
 from kiebot.ports.kie import InputFile
-from kiebot.reception import Reception
+from kiebot.reception import AT_ONCE, LINGERING, Reception
 from tests.fakes.clock import FakeClock
 from tests.fakes.shop import PICTURE, Shop
 
@@ -50,12 +50,15 @@ class Desk:
     pressed: list[int] = field(factory=list)
     shown: list[tuple[UserId, str]] = field(factory=list)
     turned_away: list[tuple[int, bool]] = field(factory=list)
+    replies: dict[int, asyncio.Future[None]] = field(factory=dict)
+    shares: list[int] = field(factory=list)
     happened: asyncio.Condition = field(factory=asyncio.Condition)
 
-    async def handle(self, update: Mapping[str, Any]) -> None:
+    async def handle(self, update: Mapping[str, Any]) -> asyncio.Future[None] | None:
         await self._note(self.began, update["update_id"])
         await self.act(update)
         await self._note(self.handled, update["update_id"])
+        return self.replies.get(update["update_id"])
 
     async def answer_press(self, update: Mapping[str, Any]) -> None:
         await self._note(self.pressed, update["update_id"])
@@ -71,6 +74,9 @@ class Desk:
 
     async def run(self) -> None:
         """Nobody comes here."""
+
+    def share(self, instances: int) -> None:
+        self.shares.append(instances)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -125,6 +131,10 @@ class House:
     async def waiting(self) -> list[Update]:
         async with self.shop.storage.read() as uow:
             return list(await uow.inbox.waiting(100))
+
+    async def has_outcome(self) -> bool:
+        """Whether an update was handled, however that ended."""
+        return bool(self.outcomes)
 
     async def _is_empty(self) -> bool:
         return not await self.waiting()
@@ -304,6 +314,45 @@ async def test_who_never_saw_the_reply_is_shown_where_they_are(house: House) -> 
     assert await house.shop.kiebot.draft_of(ANNA) == draft
 
 
+async def test_what_another_one_did_is_shown_where_that_one_says_nothing(house: House) -> None:
+    """It was too slow to keep the person, recorded what they asked for, and was killed then."""
+    await house.shop.meet(ANNA)
+
+    async def is_too_late(_: Mapping[str, Any]) -> None:
+        with house.shop.kiebot.inbox.handling(update(1)):
+            await house.conversation.handle(ANNA, Press.of(f"mmodel:{PICTURE}"))
+        await house.conversation.handle(ANNA, Press.of(f"mmodel:{PICTURE}"))
+
+    house.desk.act = is_too_late
+    async with house.open() as reception:
+        await reception.take_in([update(1)])
+        await _until(house.has_outcome)
+        house.shop.clock.advance(60)
+        await house.all_answered()
+
+    assert house.desk.began == [1]
+    assert house.outcomes == ["elsewhere", "shown"]
+    ((user_id, text),) = house.desk.shown
+    assert user_id == ANNA
+    assert "5 000" in text
+
+
+async def test_a_press_that_was_done_is_answered_by_the_next(house: House) -> None:
+    """Killed between the deed and the word to Telegram: the button would turn for ever."""
+    await house.shop.meet(ANNA)
+    async with house.shop.storage.begin() as uow:
+        await uow.inbox.store(1, ANNA, '{"update_id": 1}', house.shop.clock())
+    with house.shop.kiebot.inbox.handling(update(1)):
+        await house.conversation.handle(ANNA, Press.of(f"mmodel:{PICTURE}"))
+
+    async with house.open():
+        await house.all_answered()
+        await house.desk.until(lambda: bool(house.desk.pressed))
+
+    assert house.desk.pressed == [1]
+    assert len(house.desk.shown) == 1
+
+
 async def test_a_press_that_was_stored_is_handled_by_the_next(house: House) -> None:
     async with house.shop.storage.begin() as uow:
         await uow.inbox.store(1, ANNA, '{"update_id": 1}', house.shop.clock())
@@ -406,6 +455,81 @@ async def test_a_newer_update_does_not_wait_for_a_reply(house: House) -> None:
         await house.all_answered()
 
     assert house.desk.began == [1, 2]
+
+
+async def test_an_update_is_answered_when_its_reply_is_there(house: House) -> None:
+    """Else nobody would know, after a crash, that the person saw nothing."""
+    reply = house.desk.replies[1] = asyncio.get_running_loop().create_future()
+    async with house.open() as reception:
+        await reception.take_in([update(1)])
+        await house.desk.until(lambda: house.desk.handled == [1])
+        await reception.take_in([update(2, BORIS)])
+        await house.desk.until(lambda: house.desk.handled == [1, 2])
+        assert [known.id for known in await house.waiting()][:1] == [1]
+
+        reply.set_result(None)
+
+        await house.all_answered()
+    assert house.outcomes == ["done", "done"]
+
+
+async def test_a_reply_that_nobody_takes_makes_room_for_a_newer_one(house: House) -> None:
+    house.desk.replies[1] = asyncio.get_running_loop().create_future()
+    async with house.open() as reception:
+        await reception.take_in([update(1)])
+        await house.desk.until(lambda: house.desk.handled == [1])
+        await reception.take_in([update(2)])
+        await house.all_answered()
+
+    assert house.desk.handled == [1, 2]
+    assert house.outcomes == ["replaced", "done"]
+
+
+async def test_replies_that_nobody_takes_hold_up_nobody(house: House) -> None:
+    people = [UserId(1000 + number) for number in range(AT_ONCE + LINGERING + 5)]
+    for number, _ in enumerate(people):
+        house.desk.replies[number] = asyncio.get_running_loop().create_future()
+    async with house.open() as reception:
+        await reception.take_in([update(number, who) for number, who in enumerate(people)])
+        await house.desk.until(lambda: len(house.desk.handled) == len(people))
+
+        async def others_are_over() -> bool:
+            return len(house.outcomes) == AT_ONCE + 5
+
+        await _until(others_are_over)
+        assert len(await house.waiting()) == LINGERING
+
+
+async def test_a_reply_that_was_not_there_at_the_end_is_given_by_the_next(house: House) -> None:
+    await house.shop.meet(ANNA)
+    house.desk.replies[1] = asyncio.get_running_loop().create_future()
+    reception = house.reception()
+    running = asyncio.create_task(reception.run())
+    await reception.take_in([update(1)])
+    await house.desk.until(lambda: house.desk.handled == [1])
+
+    reception.stop()
+    await running
+
+    assert [known.id for known in await house.waiting()] == [1]
+    del house.desk.replies[1]
+    house.shop.clock.advance(60)
+    async with house.open():
+        await house.all_answered()
+    assert house.desk.handled == [1, 1]
+
+
+async def test_instances_know_how_many_they_are(house: House) -> None:
+    async with house.open():
+        await _until(lambda: _has_shared(house, [1]))
+        async with house.open():
+            await _until(lambda: _has_shared(house, [1, 2]))
+    async with house.open():
+        await _until(lambda: _has_shared(house, [1, 2, 1]))
+
+
+async def _has_shared(house: House, shares: list[int]) -> bool:
+    return house.desk.shares == shares
 
 
 async def test_stopping_finishes_what_is_in_hand_and_no_more(house: House) -> None:

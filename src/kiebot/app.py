@@ -68,6 +68,7 @@ from kiebot.engine import Engine
 from kiebot.inbox import Inbox, marking
 from kiebot.inputs import Inputs
 from kiebot.limits import Account
+from kiebot.notices import NoticeBoard
 from kiebot.ports.kie import InputFile, KieClient
 from kiebot.ports.media import Media, OpenFile
 from kiebot.ports.storage import Lane, Lead, Storage, UnitOfWork
@@ -127,6 +128,7 @@ class Kiebot:
         self.terms = terms
         self.pulse = Pulse()
         self.inbox = Inbox(storage, clock)
+        self.notices = NoticeBoard(storage, clock)
         self._storage = marking(storage)
         self._kie = kie
         self._inputs = Inputs(media)
@@ -615,6 +617,13 @@ class Kiebot:
         """Events that nobody was told yet, oldest first."""
         async with self._storage.read() as uow:
             return await uow.outbox.untold(limit, local=local)
+
+    async def awaiting(
+        self, limit: int, after: UserId | None = None, *, local: bool
+    ) -> Sequence[UserId]:
+        """People who were not told something yet, by their ids, those above `after`."""
+        async with self._storage.read() as uow:
+            return await uow.outbox.awaiting(limit, after, local=local)
 
     async def untold_of(
         self, user_id: UserId, limit: int, since: int | None = None

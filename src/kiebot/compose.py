@@ -46,6 +46,7 @@ from kiebot.service import Service
 from kiebot.worker import Worker
 
 if TYPE_CHECKING:
+    from kiebot.adapters.frontend.telegram_look import Standing as Standing
     from kiebot.adapters.frontend.terminal import TerminalFrontend
     from kiebot.adapters.kie.stub_server.server import StubServer
 
@@ -196,14 +197,15 @@ async def serve(
     Raises:
         ConfigError: A setting is missing, or nobody can listen on the port.
         CatalogError: The catalog cannot be read, or has nothing on sale.
-        StorageError: The database cannot be opened.
+        StorageError: The database cannot be opened, or is used as something else.
     """
+    # What is missing is said before aiogram is loaded, which takes a while.
+    settings.for_serve()
     from kiebot.adapters import http
     from kiebot.adapters.frontend import telegram_updates
     from kiebot.adapters.frontend.telegram import TelegramFrontend
     from kiebot.adapters.metrics import CONTENT_TYPE, MeteredKieClient, Metrics
 
-    settings.for_serve()
     assert settings.telegram_bot_token is not None
     offers = load_catalog(settings.catalog_path)
     async with AsyncExitStack() as stack:
@@ -272,6 +274,7 @@ async def serve(
             ready=service.readiness, metrics=metrics.text, metrics_type=CONTENT_TYPE
         )
         app = http.application(shop, clock, watching=watching, hook=hook)
+        await service.refuse_others()
         port = await stack.enter_async_context(http.serving(app, settings.host, settings.port))
         log.info("listening", extra={"host": settings.host, "port": port})
         yield service
@@ -385,6 +388,27 @@ async def role_of(storage: Storage) -> DatabaseRole | None:
             return "live"
         case _:
             return None
+
+
+async def bot_of(storage: Storage) -> str | None:
+    """The id of the bot that a database belongs to, None where it belongs to none yet."""
+    return (await storage.claimed()).get("bot")
+
+
+async def look_at_bot(settings: Settings, patience_s: int) -> "Standing":
+    """
+    How the bot of the settings stands at Telegram; there must be a token.
+
+    Raises:
+        ConfigError: Telegram does not know the token.
+        FrontendUnavailableError: Telegram does not answer.
+    """
+    from kiebot.adapters.frontend import telegram_look
+
+    assert settings.telegram_bot_token is not None
+    return await telegram_look.look_at_bot(
+        settings.telegram_bot_token, settings.telegram_api_url, patience_s
+    )
 
 
 class SilentKie:
@@ -633,6 +657,9 @@ def _secrets(settings: Settings) -> list[str]:
         settings.kie_callback_secret,
         settings.payment_card,
     ]
+    if settings.telegram_bot_token is not None:
+        # Where none is set it is derived.
+        found.append(settings.telegram_secret)
     url = settings.database_url
     if url is not None and url.kind is DatabaseKind.POSTGRES:
         found.append(url.dsn)

@@ -48,6 +48,7 @@ from kiebot.core.events import (
     JobFailed,
     JobRefunded,
     JobSucceeded,
+    ReceiptJoined,
     TopUpApproved,
     TopUpToReview,
 )
@@ -60,6 +61,7 @@ from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId, LedgerEntry
 from kiebot.desk import Desk
+from kiebot.notices import NoticeBoard
 from kiebot.talk import Person, Route, as_job_id, as_number, as_topup_id, clean
 
 JOBS = 10
@@ -236,7 +238,7 @@ class Conversation:
                     past = self._past(person, await self._kiebot.job(person.id, event.job_id))
             case TopUpApproved():
                 draft = await self._draft_of(person)
-            case TopUpToReview(topup_id=topup_id):
+            case TopUpToReview(topup_id=topup_id) | ReceiptJoined(topup_id=topup_id):
                 # Who is no administrator any more is not told.
                 with contextlib.suppress(NotAllowedError, NotFoundError):
                     review = await self._kiebot.review(person.id, topup_id)
@@ -244,7 +246,7 @@ class Conversation:
                 pass
         now = news.Background(
             catalog=person.catalog,
-            multiplier=self._kiebot.terms.price_multiplier,
+            terms=self._kiebot.terms,
             tz=self._tz,
             available=(await self._kiebot.wallet(person.id)).available,
             past=past,
@@ -301,6 +303,11 @@ class Conversation:
             return evolve(await self._desk.request(person, topup_id), expects=None)
         except (NotAllowedError, NotFoundError):
             return None
+
+    @property
+    def notices(self) -> NoticeBoard:
+        """Where a frontend keeps which of its messages go on telling something."""
+        return self._kiebot.notices
 
     async def sent_as(self, media: Media) -> SentFile | None:
         """How a frontend sent this last."""
@@ -929,6 +936,7 @@ class Conversation:
             wallet=await self._kiebot.wallet(person.id),
             open_jobs=len(await self._kiebot.open_jobs(person.id)),
             draft=await self._draft_of(person),
+            topup=await self._kiebot.waiting_topup(person.id),
             is_admin=person.is_admin,
         )
 

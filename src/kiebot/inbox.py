@@ -22,6 +22,9 @@ from kiebot.core.users import UserId
 from kiebot.ports.storage import Lead, Storage, UnitOfWork
 from kiebot.ports.system import Clock
 
+PRESENT = timedelta(seconds=15)
+"""After so long without a word a taker is thought dead."""
+
 
 class Inbox:
     """
@@ -121,6 +124,17 @@ class Inbox:
         async with self._storage.begin(lead) as uow:
             await uow.inbox.free()
 
+    async def present(self, taker: str) -> int:
+        """This taker lives; how many do, with it."""
+        at = self._clock()
+        async with self._storage.begin() as uow:
+            return await uow.instances.note(taker, at, at - PRESENT)
+
+    async def leave(self, taker: str) -> None:
+        """This taker is about to end."""
+        async with self._storage.begin() as uow:
+            await uow.instances.leave(taker)
+
     async def prune(self, lead: Lead | None = None) -> bool:
         """Remove some of what was answered and told long ago; whether there may be more."""
         before = self._clock() - KEPT
@@ -128,7 +142,9 @@ class Inbox:
             updates = await uow.inbox.prune(before, PRUNED)
         async with self._storage.begin(lead) as uow:
             events = await uow.outbox.prune(before, PRUNED)
-        return max(updates, events) == PRUNED
+        async with self._storage.begin(lead) as uow:
+            notices = await uow.notices.prune(before, PRUNED)
+        return max(updates, events, notices) == PRUNED
 
     async def figures(self) -> Figures:
         """How much of everything there is."""

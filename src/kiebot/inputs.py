@@ -22,6 +22,7 @@ LOOK_S = 20.0
 
 _PROBLEMS = {
     MediaTrouble.GONE: AnswerProblem.FILE_GONE,
+    MediaTrouble.NOT_NOW: AnswerProblem.TOO_SLOW,
     MediaTrouble.NOT_PUBLIC: AnswerProblem.NOT_PUBLIC,
     MediaTrouble.TOO_SLOW: AnswerProblem.TOO_SLOW,
     MediaTrouble.TOO_LARGE: AnswerProblem.FILE_TOO_LARGE,

@@ -11,6 +11,7 @@ import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -45,8 +46,14 @@ PATIENCE_S = 300.0
 UNREACHED = timedelta(seconds=5)
 """How long a person who cannot be reached now is left alone. A newer update does not wait."""
 
+LINGERING = 100
+"""People whose reply is waited for beside those who are served; of more only this process knows."""
+
 TURNED_AWAY_S = 10.0
 """How often at most a person is told in a message that they are too fast."""
+
+PRESENCE_S = 5.0
+"""How often an instance that is not alone says that it lives, and asks how many do."""
 
 PRESSES_AT_ONCE = 64
 """Presses that are answered side by side; who waits longer sees it when it is handled."""
@@ -93,6 +100,7 @@ class Reception:
         self._taker = secrets.token_hex(8)
         self._pulse = Pulse()
         self._at_work: dict[UserId, asyncio.Task[None]] = {}
+        self._lingering: dict[UserId, asyncio.Event] = {}
         self._presses = asyncio.Semaphore(PRESSES_AT_ONCE)
         self._beside: set[asyncio.Task[None]] = set()
         self._turned_away: dict[UserId, float] = {}
@@ -109,6 +117,8 @@ class Reception:
         new, refused = await self._inbox.receive(updates, lead)
         for update in new:
             self._do_beside(self._answer_press(update))
+            if update.user_id in self._lingering:
+                self._lingering[update.user_id].set()
         for update in refused:
             self._note("turned_away", 0.0)
             log.info("too fast", extra=_about(update))
@@ -124,6 +134,7 @@ class Reception:
         another one had in hand.
         """
         keeping = asyncio.create_task(self._keep(lead))
+        living = asyncio.create_task(self._live() if lead is None else _nothing())
         try:
             while lead is not None and not self._stopping.is_set():
                 try:
@@ -141,7 +152,7 @@ class Reception:
         except LeadLostError:
             pass
         finally:
-            await _cancel([keeping, *self._at_work.values()])
+            await _cancel([keeping, living, *self._at_work.values()])
             self._at_work.clear()
 
     def stop(self) -> None:
@@ -160,7 +171,7 @@ class Reception:
     # Inside
 
     async def _take_up(self, lead: Lead | None) -> None:
-        room = AT_ONCE - len(self._at_work)
+        room = AT_ONCE - len(self._at_work) + len(self._lingering)
         if room <= 0 or (lead is not None and not lead.holds()):
             return
         try:
@@ -168,15 +179,29 @@ class Reception:
         except StorageError as error:
             await self._rest(error)
             return
+        self._tidy()
         for update in taken:
+            name = f"update {update.id}"
+            earlier = self._at_work.get(update.user_id)
+            if earlier is not None and earlier.get_name() == name:
+                # We were too busy to say in time that we serve them, and still do.
+                continue
             self._at_work[update.user_id] = asyncio.create_task(
-                self._handle(update, lead), name=f"update {update.id}"
+                self._handle(update, lead, earlier), name=name
             )
 
-    async def _handle(self, update: Update, lead: Lead | None) -> None:
-        """One update, to its end; only being cancelled leaves it."""
+    async def _handle(
+        self, update: Update, lead: Lead | None, earlier: asyncio.Task[None] | None = None
+    ) -> None:
+        """
+        One update, to its end; only being cancelled leaves it.
+
+        `earlier` has given the person back, and is about to end.
+        """
         began = asyncio.get_running_loop().time()
         try:
+            if earlier is not None:
+                await asyncio.wait({earlier})
             how = await self._answer(update, lead)
             await self._finish(update, how, lead)
         except (StorageError, LeadLostError) as error:
@@ -193,12 +218,13 @@ class Reception:
         """Do what it asks for, or show what came of it; how it went."""
         if update.is_done:
             # It was done, and whoever did it died before they could say so.
+            self._do_beside(self._answer_press(update))
             with self._inbox.handling(update, lead):
                 return await self._show(update, self._where)
         try:
             with self._inbox.handling(update, lead):
                 async with asyncio.timeout(PATIENCE_S):
-                    await self._frontend.handle(json.loads(update.body))
+                    reply = await self._frontend.handle(json.loads(update.body))
         except UpdateDoneError:
             return "elsewhere"
         except FrontendRefusedError:
@@ -214,6 +240,27 @@ class Reception:
             with self._inbox.handling(update, lead):
                 await self._show(update, self._went_wrong)
             return "given_up"
+        return "done" if reply is None else await self._linger(update, reply)
+
+    async def _linger(self, update: Update, reply: asyncio.Future[None]) -> str:
+        """
+        Until the reply is delivered, or a newer update brings another: whoever comes after us
+        would else not know that it never was. No place of those who are served is taken by it.
+        """
+        if len(self._lingering) >= LINGERING:
+            return "done"
+        newer = self._lingering[update.user_id] = asyncio.Event()
+        self._pulse.beat()
+        try:
+            while not reply.done():
+                newer.clear()
+                if await self._inbox.is_waiting(update.user_id):
+                    return "replaced"
+                if self._stopping.is_set():
+                    return "unreached"
+                await _first(IDLE_S, (newer, self._stopping), (reply,))
+        finally:
+            del self._lingering[update.user_id]
         return "done"
 
     async def _show(self, update: Update, make_screen: ShowScreen) -> str:
@@ -235,6 +282,11 @@ class Reception:
             case "failed":
                 await self._inbox.put_off(
                     self._taker, update, pause(update.tries + 1), failed=True, lead=lead
+                )
+            case "elsewhere":
+                # Whoever did it may be gone before they could say so: then it is for us to show.
+                await self._inbox.put_off(
+                    self._taker, update, timedelta(seconds=REST_S), failed=False, lead=lead
                 )
             case "unreached" if not await self._inbox.is_waiting(update.user_id):
                 await self._inbox.put_off(self._taker, update, UNREACHED, failed=False, lead=lead)
@@ -268,6 +320,21 @@ class Reception:
                 if handling is not None and not handling.done():
                     log.warning("another instance serves the person", extra={"user_id": user_id})
                     handling.cancel()
+
+    async def _live(self) -> None:
+        """Share what the frontend may send in a second with the other instances."""
+        try:
+            while True:
+                try:
+                    self._frontend.share(await self._inbox.present(self._taker))
+                except StorageError as error:
+                    log.debug("not counted: %s", error)
+                await asyncio.sleep(PRESENCE_S)
+        finally:
+            # Else the others notice it in time.
+            with suppress(StorageError, TimeoutError):
+                async with asyncio.timeout(REST_S):
+                    await self._inbox.leave(self._taker)
 
     async def _answer_press(self, update: Update) -> None:
         async with self._presses:
@@ -306,14 +373,18 @@ def _about(update: Update) -> dict[str, Any]:
 
 
 async def _first(
-    seconds: float, events: Iterable[asyncio.Event], tasks: Iterable[asyncio.Task[None]]
+    seconds: float, events: Iterable[asyncio.Event], tasks: Iterable[asyncio.Future[Any]]
 ) -> None:
     """Wait until one of the events is set, one of the tasks is done, or the time is over."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(event.wait()) for event in events]
     try:
         await asyncio.wait([*waits, *tasks], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await _cancel(waits)
+
+
+async def _nothing() -> None:
+    """Who leads alone has nobody to share with."""
 
 
 async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:

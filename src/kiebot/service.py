@@ -26,11 +26,14 @@ from kiebot.worker import Worker
 
 log = logging.getLogger(__name__)
 
-FINISH_S = 4.0
+FINISH_S = 3.5
 """How long what is in hand may take when we are to stop."""
 
-CLOSE_S = 5.3
-"""How long the frontend may then take to deliver replies: together less than 10 seconds."""
+CLOSE_S = 2.5
+"""
+How long the frontend may then take to deliver replies. Together, with a last answer of KIE and the
+end of the process itself, that is less than 10 seconds on a busy machine, too.
+"""
 
 LOOK_S = 2.0
 """How often a database is looked at that does not answer, or whose schema does not fit yet."""
@@ -130,6 +133,21 @@ class Service:
 
     # Its life
 
+    async def refuse_others(self) -> Mapping[str, str]:
+        """
+        Say no to a database that is used as something else, before anything is done; what it is
+        used as.
+
+        Raises:
+            WrongDatabaseError: Another bot's, or live and not demo, or the reverse.
+        """
+        claimed = await self._storage.claimed()
+        for what, wanted in self._facts:
+            found = claimed.get(what, wanted)
+            if found != wanted:
+                raise WrongDatabaseError(what, found=found, wanted=wanted)
+        return claimed
+
     async def run(self) -> None:
         """
         Until `stop`, and then until what is in hand is finished, or time is up.
@@ -181,12 +199,8 @@ class Service:
             await asyncio.wait({leading}, timeout=FINISH_S + CLOSE_S)
 
     async def _look_first(self) -> None:
-        """Refuse a database of others at once, and make a new one."""
-        claimed = await self._storage.claimed()
-        for what, wanted in self._facts:
-            found = claimed.get(what, wanted)
-            if found != wanted:
-                raise WrongDatabaseError(what, found=found, wanted=wanted)
+        """Make a new database ready at once; a used one is for who leads to change."""
+        claimed = await self.refuse_others()
         if await self._storage.missing_migrations():
             if claimed:
                 # Somebody may be using it still: it is for who leads to change it.
@@ -215,10 +229,10 @@ class Service:
 
     async def _lead_on(self, lead: Lead) -> None:
         works: list[Coroutine[Any, Any, None]] = [self._worker.serve(lead)]
-        beside: list[Coroutine[Any, Any, None]] = [self._prune(lead)]
+        beside: list[Coroutine[Any, Any, None]] = [self._prune(lead), self._frontend.run()]
         if self._asking is not None:
             works.append(self._reception.run(lead))
-            beside += [self._asking.run(lead), self._frontend.run()]
+            beside.append(self._asking.run(lead))
         preparing = asyncio.create_task(self._migrate())
         try:
             await _first((preparing,), (lead.lost, self._stopping))
@@ -241,7 +255,7 @@ class Service:
             if self._stopping.is_set():
                 return
         never = asyncio.Event()
-        await self._do(never, [self._reception.run()], [calling.set(), self._frontend.run()])
+        await self._do(never, [self._reception.run()], [calling.set()])
 
     async def _do(
         self,

@@ -12,6 +12,7 @@ from tests.acceptance.person_telegram import TelegramShop
 S = TypeVar("S", bound=Shop)
 OpenShop = Callable[..., Shop]
 OpenConsoleShop = Callable[..., ConsoleShop]
+OpenTelegramShop = Callable[..., TelegramShop]
 
 
 @pytest.fixture(params=["terminal", "pipe", "polling", "webhook"])
@@ -25,8 +26,15 @@ def open_shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenSh
     if request.param in {"terminal", "pipe"}:
         yield from _open(lambda settings: ConsoleShop(tmp_path, settings, kind=request.param))
     else:
-        dsn = request.getfixturevalue("postgres_dsn") if request.param == "webhook" else None
-        yield from _open(lambda settings: TelegramShop(tmp_path, settings, dsn=dsn))
+        yield from _open_telegram(request, tmp_path)
+
+
+@pytest.fixture(params=["polling", "webhook"])
+def open_telegram_shop(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[OpenTelegramShop]:
+    """The same for what only Telegram has: administrators who talk with the shop."""
+    yield from _open_telegram(request, tmp_path)
 
 
 @pytest.fixture(params=["terminal", "pipe"])
@@ -45,6 +53,14 @@ def open_terminal_shop(tmp_path: Path) -> Iterator[OpenConsoleShop]:
 def open_pipe_shop(tmp_path: Path) -> Iterator[OpenConsoleShop]:
     """The same for what only pipes have."""
     yield from _open(lambda settings: ConsoleShop(tmp_path, settings, kind="pipe"))
+
+
+def _open_telegram(
+    request: pytest.FixtureRequest, folder: Path
+) -> Iterator[Callable[..., TelegramShop]]:
+    """By polling on SQLite, or by a webhook on PostgreSQL."""
+    dsn = request.getfixturevalue("postgres_dsn") if request.param == "webhook" else None
+    return _open(lambda settings: TelegramShop(folder, settings, dsn=dsn))
 
 
 def _open(make: Callable[[dict[str, str]], S]) -> Iterator[Callable[..., S]]:

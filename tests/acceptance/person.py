@@ -8,16 +8,16 @@ was left there, and an operator uses the commands on it.
 
 import json
 import os
-import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from attrs import define, field
 
-from tests.fakes.terminal import COLUMNS, PATIENCE_S, ROWS, Pipe, Pty, Terminal, bare
+from kiebot.core.media import SNIFF_BYTES, MediaKind, kind_of, sniff
+from tests.fakes import launcher
+from tests.fakes.terminal import COLUMNS, ROWS, Pipe, Pty, Terminal, bare
 
 PICTURE_MODEL = "mmodel:flux-2/pro-text-to-image"
 PRICE_KOP = 3000
@@ -33,8 +33,8 @@ class Person(ABC):
         """Wait until all of these are there; what is there then. Spaces do not count."""
 
     @abstractmethod
-    def receives(self, *texts: str) -> bytes:
-        """Wait until all of these are there and a result beside; the bytes of the result."""
+    def receives(self, *texts: str, kind: MediaKind = MediaKind.IMAGE) -> bytes:
+        """Wait for a result of this kind, and all of these with it; the bytes of its last file."""
 
     @abstractmethod
     def presses(self, what: str) -> None:
@@ -59,7 +59,7 @@ class Person(ABC):
     def orders(self, prompt: str) -> None:
         """One picture, from the model to the confirmation."""
         self.presses(PICTURE_MODEL)
-        self.sees("от 3 до 5 000 знаков")
+        self.sees("до 5 000 знаков")
         self.types(prompt)
         self.sees("К оплате 30 ₽")
         self.presses("Создать за 30 ₽")
@@ -76,7 +76,7 @@ class ConsolePerson(Person):
     def sees(self, *texts: str) -> str:
         return self.terminal.sees(*texts)
 
-    def receives(self, *texts: str) -> bytes:
+    def receives(self, *texts: str, kind: MediaKind = MediaKind.IMAGE) -> bytes:
         named: list[Path] = []
 
         def is_there(shown: str) -> bool:
@@ -85,8 +85,9 @@ class ConsolePerson(Person):
             return bool(named) and all(bare(wanted) in bare(shown) for wanted in texts)
 
         self.terminal.until(is_there, (*texts, "a result"))
-        (result,) = named
-        return result.read_bytes()
+        for content in (file.read_bytes() for file in named):
+            assert kind_of(sniff(content[:SNIFF_BYTES])) is kind
+        return content
 
     def presses(self, what: str) -> None:
         self.types(what if is_data(what) else self.terminal.option(what))
@@ -119,10 +120,16 @@ class Shop(ABC):
     settings: dict[str, str] = field(factory=dict)
 
     user_id: ClassVar[int]
+    at_once: ClassVar[int] = 1
+    """How many people can do something at the same time."""
 
     @abstractmethod
     def person(self, user_id: int | None = None) -> Person:
         """Somebody comes, or comes again: the first person or another one."""
+
+    @abstractmethod
+    def returns(self) -> Person:
+        """The first person comes again after the program ended, saying nothing of a language."""
 
     @abstractmethod
     def close(self) -> None:
@@ -130,17 +137,9 @@ class Shop(ABC):
 
     def operator(self, *arguments: str) -> str:
         """What a command of the operator says."""
-        done = subprocess.run(
-            self._command(*arguments),
-            env=self._env,
-            cwd=self.folder,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=PATIENCE_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        code, said = launcher.run(arguments, env=self._env, cwd=self.folder)
+        assert code == 0, said
+        return said
 
     def asks(self, *arguments: str) -> Any:
         """What a command says to programs."""
@@ -158,10 +157,6 @@ class Shop(ABC):
     def _audit(self) -> None:
         audit = self.asks("audit")
         assert audit["problems"] == []
-
-    def _command(self, *arguments: str) -> Sequence[str]:
-        command, *rest = arguments
-        return [sys.executable, "-m", "kiebot", command, *rest]
 
     @property
     def _database(self) -> str:
@@ -204,16 +199,22 @@ class ConsoleShop(Shop):
         self, user_id: int | None = None, *, rows: int = ROWS, columns: int = COLUMNS
     ) -> ConsolePerson:
         options = ("--user", str(user_id)) if user_id else ()
-        command = self._command("chat", "--lang", "ru", *options)
+        person = self._enters("--lang", "ru", *options, rows=rows, columns=columns)
+        person.sees("Баланс:", "Помощь")
+        return person
+
+    def returns(self) -> ConsolePerson:
+        return self._enters()
+
+    def _enters(self, *options: str, rows: int = ROWS, columns: int = COLUMNS) -> ConsolePerson:
+        command = [sys.executable, "-m", "kiebot", "chat", *options]
         terminal: Terminal
         if self.kind == "terminal":
             terminal = Pty(command, self._env, self.folder, rows=rows, columns=columns)
         else:
             terminal = Pipe(command, self._env, self.folder)
         self._inside.append(terminal)
-        person = ConsolePerson(terminal, self.results)
-        person.sees("Баланс:", "Помощь")
-        return person
+        return ConsolePerson(terminal, self.results)
 
     def close(self) -> None:
         for terminal in self._inside:

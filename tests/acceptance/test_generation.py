@@ -15,7 +15,7 @@ def test_from_the_menu_to_the_picture(open_shop: OpenShop) -> None:
     person.presses("Визуалы")
     person.sees("Flux 2 Pro (text)", "30 ₽")
     person.presses("Flux 2 Pro (text)")
-    person.sees("Напишите ответом")
+    person.sees("Опишите, что нарисовать")
     person.types("рыжий кот на луне")
     person.sees("«рыжий кот на луне»", "К оплате 30 ₽", "останется 970 ₽")
     person.presses("Создать за 30 ₽")

@@ -8,7 +8,7 @@ def test_ctrl_c_leaves_the_question(open_terminal_shop: OpenConsoleShop) -> None
     shop = open_terminal_shop()
     person = shop.person()
     person.presses(PICTURE_MODEL)
-    person.sees("Напишите ответом")
+    person.sees("знаков)")
 
     person.interrupts()
     person.sees("Баланс: 1 000 ₽", "Вопрос оставлен")

@@ -74,7 +74,7 @@ class Bench:
         phone.types("/start")
         await phone.sees("Создать")
         phone.forges(PICTURE_MODEL)
-        await phone.sees("от 3 до 5 000 знаков")
+        await phone.sees("до 5 000 знаков")
         phone.types(prompt)
         await phone.sees("К оплате 30 ₽")
         phone.presses("Создать за 30 ₽")
@@ -218,7 +218,7 @@ async def test_places_and_contacts_are_answered_with_a_hint(buyer: Phone) -> Non
     buyer.types("/start")
     await buyer.sees("Создать")
     buyer.forges(PICTURE_MODEL)
-    await buyer.sees("от 3 до 5 000 знаков")
+    await buyer.sees("до 5 000 знаков")
 
     for kind in ("location", "contact", "dice"):
         buyer.sends_other(kind)
@@ -375,6 +375,23 @@ async def test_the_original_comes_as_a_file(bench: Bench, buyer: Phone) -> None:
     assert photo.buttons
 
 
+async def test_a_double_tap_sends_the_original_once(bench: Bench, buyer: Phone) -> None:
+    await bench.orders(buyer)
+    await bench.works()
+    photo = await buyer.sees_file("photo")
+
+    for _ in range(3):
+        buyer.presses("Оригинал", on=photo)
+    await bench.handled()
+
+    assert len(called(bench, "sendDocument")) == 1
+    buyer.types("/menu")
+    await buyer.sees("Создать")
+    buyer.presses("Оригинал", on=photo)
+    await buyer.sees_file("document")
+    assert len(called(bench, "sendDocument")) == 2
+
+
 async def test_progress_is_kept_true_and_never_after_the_result(bench: Bench, buyer: Phone) -> None:
     await bench.orders(buyer, "slow")
     work = await buyer.sees("⏳")
@@ -412,6 +429,57 @@ async def test_a_message_of_progress_that_nobody_ended_is_taken_away(
     await bench.frontend.look()
 
     assert work.is_deleted
+
+
+@asynccontextmanager
+async def another(bench: Bench) -> AsyncIterator[TelegramFrontend]:
+    """Another process on the same database, or the same one after a restart."""
+    bot = Bot(bench.telegram.token, AiohttpSession(api=bench.bot.session.api))
+    conversation = Conversation(bench.shop.kiebot, clock=bench.shop.clock)
+    frontend = TelegramFrontend(conversation, bot, admins=[ADMIN], pace=FAST)
+    try:
+        yield frontend
+    finally:
+        await frontend.close()
+
+
+async def test_progress_goes_on_where_another_process_showed_it(bench: Bench, buyer: Phone) -> None:
+    await bench.orders(buyer, "slow")
+    work = await buyer.sees("⏳")
+    bench.shop.clock.advance(30)
+
+    async with another(bench) as frontend:
+        await frontend.look()
+
+        assert "30 с" in work.text
+        edits = len(called(bench, "editMessageText"))
+        await frontend.look()
+        assert len(called(bench, "editMessageText")) == edits
+        worker = Worker(
+            bench.shop.kiebot,
+            frontend,
+            Conversation(bench.shop.kiebot, clock=bench.shop.clock).news,
+            audience=None,
+        )
+        bench.worker = worker
+        await bench.works()
+        await buyer.sees_file("photo")
+        assert work.is_deleted
+
+
+async def test_a_message_of_progress_that_the_person_deleted_is_left_alone(
+    bench: Bench, buyer: Phone
+) -> None:
+    await bench.orders(buyer, "slow")
+    work = await buyer.sees("⏳")
+    buyer.deletes(work)
+    for _ in range(3):
+        bench.shop.clock.advance(30)
+        await bench.frontend.look()
+
+    edits = [call for call in bench.telegram.called("editMessageText") if "⏳" in str(call.params)]
+    assert len(edits) <= 2
+    assert await bench.shop.kiebot.notices.of_person(BUYER) == []
 
 
 # --- Receipts and administrators
@@ -456,6 +524,27 @@ async def test_a_decision_is_said_in_the_message_of_every_administrator(
         assert "Босс 700" in beside.text
         await bench.works()
         await buyer.sees("500 ₽")
+
+
+async def test_a_decision_is_said_in_messages_that_another_process_sent(
+    telegram: TelegramServer, clock: FakeClock
+) -> None:
+    second = UserId(701)
+    terms = evolve(TERMS, admins=frozenset({ADMIN, second}))
+    async with serving(telegram, clock, terms=terms) as bench, another(bench) as frontend:
+        await bench.shop.meet(BUYER)
+        buyer = telegram.person(BUYER, "Аня", language_code="ru")
+        one, other = await boss(bench), await boss(bench, second)
+        conversation = Conversation(bench.shop.kiebot, clock=clock)
+        bench.worker = Worker(bench.shop.kiebot, frontend, conversation.news, audience=None)
+        await a_receipt(bench, buyer)
+        pushed = await one.sees_file("photo")
+        beside = await other.sees_file("photo")
+
+        one.presses("Зачислить 500 ₽", on=pushed)
+        await telegram.until(lambda: "Зачислить" not in str(beside.labels), "the decision", other)
+
+        assert "Босс 700" in beside.text
 
 
 async def test_a_receipt_of_any_kind_reaches_the_administrator(bench: Bench, buyer: Phone) -> None:

@@ -132,6 +132,27 @@ def test_all_chats_together_get_no_more_than_telegram_takes(chats: list[int]) ->
     assert at_most(far.times(), OVERALL)
 
 
+@pytest.mark.parametrize("instances", [1, 2, 3, 7, 20])
+def test_instances_together_send_no_more_than_telegram_takes(instances: int) -> None:
+    far = FarSide()
+
+    async def story() -> None:
+        senders = [sender_to(far) for _ in range(instances)]
+        for sender in senders:
+            sender.share(instances)
+        sending = [
+            sender.send(1000 * number + chat, told(1000 * number + chat))
+            for number, sender in enumerate(senders)
+            for chat in range(40)
+        ]
+        await asyncio.gather(*sending)
+
+    leap(story())
+
+    assert len(far.calls) == 40 * instances
+    assert at_most(far.times(), OVERALL)
+
+
 def test_one_silent_chat_holds_up_nobody_else() -> None:
     far = FarSide()
     far.silent.add(1)

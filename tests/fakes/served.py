@@ -1,5 +1,6 @@
 """
-`kiebot serve` as processes of their own.
+`kiebot serve` as processes of their own: forks of one that has loaded everything (`launcher`), or
+with `really=True` begun as people begin it.
 
     async with served(tmp_path, telegram, database) as shop:
         first = await shop.start("first")           # until it is ready; `ready=None` does not wait
@@ -14,15 +15,17 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from attrs import define, field
 
+from tests.fakes import launcher
 from tests.fakes.telegram_server import TelegramServer
 
 PATIENCE_S = 90.0
@@ -39,12 +42,25 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, patience_s:
         raise AssertionError(f"not in {patience_s:g} s: {what}") from None
 
 
+class Process(Protocol):
+    """What is done with either kind of process."""
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+
+    def wait(self, timeout: float, /) -> int:
+        """Its exit code, when it has ended."""
+
+    def send_signal(self, number: signal.Signals, /) -> None:
+        """Nothing happens where it has ended."""
+
+
 @define
 class Instance:
     """One process."""
 
     name: str
-    process: asyncio.subprocess.Process
+    process: Process
     log_file: Path
     session: aiohttp.ClientSession
     address: str = ""
@@ -63,7 +79,7 @@ class Instance:
         """Until it can be asked for its health."""
 
         async def is_listening() -> bool:
-            assert self.process.returncode is None, self.log
+            assert self.process.poll() is None, self.log
             ports = [line["port"] for line in self.lines if line.get("event") == "listening"]
             self.address = f"http://127.0.0.1:{ports[0]}" if ports else ""
             return bool(ports)
@@ -111,11 +127,11 @@ class Instance:
 
     def terminate(self) -> None:
         """As a host that wants it to end."""
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """As a power cut."""
-        self.process.kill()
+        self.process.send_signal(signal.SIGKILL)
 
     def freeze(self) -> None:
         """As a machine that is paused."""
@@ -127,8 +143,7 @@ class Instance:
 
     async def ends(self, patience_s: float = PATIENCE_S) -> int:
         """Its exit code."""
-        async with asyncio.timeout(patience_s):
-            return await self.process.wait()
+        return await asyncio.to_thread(self.process.wait, patience_s)
 
 
 @define
@@ -142,7 +157,12 @@ class Served:
     instances: list[Instance] = field(factory=list)
 
     async def start(
-        self, name: str = "only", *, ready: int | None = 200, **settings: str
+        self,
+        name: str = "only",
+        *,
+        ready: int | None = 200,
+        really: bool = False,
+        **settings: str,
     ) -> Instance:
         """One more."""
         environment = {
@@ -153,11 +173,15 @@ class Served:
         environment |= {"TELEGRAM_API_URL": self.telegram.url_of(name)}
         environment |= {**self.settings, **settings}
         log_file = self.folder / f"{name}-{len(self.instances)}.log"
-        with log_file.open("w") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "kiebot", "serve",
-                cwd=self.folder, env=environment, stdout=log, stderr=log,
-            )  # fmt: skip
+        process: Process
+        if really:
+            command = [sys.executable, "-m", "kiebot", "serve"]
+            with log_file.open("w") as log:
+                process = subprocess.Popen(  # noqa: ASYNC220 - it does not wait
+                    command, cwd=self.folder, env=environment, stdout=log, stderr=log
+                )
+        else:
+            process = launcher.launch(["serve"], env=environment, cwd=self.folder, output=log_file)
         instance = Instance(name, process, log_file, self.session)
         self.instances.append(instance)
         if ready is not None:
@@ -165,9 +189,9 @@ class Served:
             await instance.becomes(ready)
         return instance
 
-    async def run(self, **settings: str) -> tuple[int, str]:
+    async def run(self, *, really: bool = False, **settings: str) -> tuple[int, str]:
         """One that ends by itself: its exit code, and what it printed."""
-        instance = await self.start("brief", ready=None, **settings)
+        instance = await self.start("brief", ready=None, really=really, **settings)
         return await instance.ends(), instance.log
 
 
@@ -191,6 +215,6 @@ async def served(
             yield shop
         finally:
             for instance in shop.instances:
-                if instance.process.returncode is None:
-                    instance.process.kill()
-                    await instance.process.wait()
+                if instance.process.poll() is None:
+                    instance.kill()
+                    await instance.ends()

@@ -665,14 +665,18 @@ class Bell:
                 future.set_result(None)
         self._waiting.clear()
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait for the next ring; whether it came in time."""
+    def next(self) -> "asyncio.Future[None]":
+        """What the next ring sets, from now on: who waits for it misses none."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
+        future.add_done_callback(self._waiting.discard)
+        return future
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for the next ring; whether it came in time."""
+        future = self.next()
         try:
             await asyncio.wait_for(future, seconds)
         except TimeoutError:
             return False
-        finally:
-            self._waiting.discard(future)
         return True

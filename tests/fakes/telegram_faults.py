@@ -22,6 +22,9 @@ BAD_GATEWAY = """<html>
 </html>
 """
 
+ROUNDED_S = 1e-6
+"""What sums of seconds may be wrong by."""
+
 COUNTED = re.compile(r"(send(?!chataction)|edit|copy|forward)")
 """The methods that count for the limits: each shows a person something."""
 
@@ -101,10 +104,11 @@ class Meter:
                 raise self._flooded(lately[0] + 1 - now)
         if limits.chat is not None:
             due = max(self._due.get(chat_id, now), now)
-            allowed = (limits.burst - 1) / limits.chat
-            if due - now > allowed:
-                raise self._flooded(due - now - allowed)
             weight = limits.edit if method.startswith("edit") else number
+            # An album may be more than a burst; it is taken where a message would be.
+            allowed = (limits.burst - min(weight, 1)) / limits.chat
+            if due - now > allowed + ROUNDED_S:
+                raise self._flooded(due - now - allowed)
             self._due[chat_id] = due + weight / limits.chat
         self.sent += [(now, chat_id)] * number
 

@@ -4,7 +4,7 @@ Telegram without HTTP: what people and the bot did, and what each method of the 
 It is one bot's Telegram; `telegram_server.py` makes a server of it.
 """
 
-import time
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Any
@@ -77,9 +77,14 @@ ABOUT = {
 
 
 class Telegram:
-    """What one bot's Telegram knows. `session` fetches addresses."""
+    """
+    What one bot's Telegram knows.
+
+    `session` fetches addresses; `patience_s` is how long a test waits for something, by its loop.
+    """
 
     session: aiohttp.ClientSession
+    patience_s: float = PATIENCE_S
 
     def __init__(self, token: str, username: str) -> None:
         self.token = token
@@ -132,9 +137,10 @@ class Telegram:
 
     async def until(self, is_so: Callable[[], bool], what: str, phone: Phone | None = None) -> None:
         """Wait until this is so; looks whenever something happened."""
-        deadline = time.monotonic() + PATIENCE_S
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self.patience_s
         while not is_so():
-            left = deadline - time.monotonic()
+            left = deadline - clock()
             if left <= 0:
                 chat = f"\n{phone.screen()}" if phone else ""
                 raise AssertionError(f"there is no {what}{chat}")

@@ -44,6 +44,11 @@ ENTITIES = names(
     " strikethrough spoiler blockquote expandable_blockquote code pre text_link text_mention"
     " custom_emoji"
 )
+JSON_FIELDS = names(
+    "reply_markup reply_parameters entities caption_entities media allowed_updates commands scope"
+    " menu_button link_preview_options message_ids"
+)
+"""Parameters that are JSON in themselves."""
 NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same"
     " as a current content and reply markup of the message"

@@ -47,7 +47,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp import web
-from attrs import define
+from attrs import define, frozen
 
 from tests.fakes import telegram_rules as rules
 from tests.fakes.telegram_chats import (
@@ -170,10 +170,14 @@ class TelegramServer(Telegram):
         self.calls.append(call)
         self.bell.ring()
         if request.match_info["token"] != self.token:
-            return _refused(call, RefusedError(401, "Unauthorized"))
+            return _sent(_refused(call, RefusedError(401, "Unauthorized")), request)
+        return _sent(await self.take(call), request)
+
+    async def take(self, call: Call) -> "Answer | None":
+        """What a call is answered; None where the connection is closed without a word."""
         fault = self._fault(call)
         if fault is not None and not fault.is_taken:
-            return await self._broken(request, call, fault)
+            return await self._broken(call, fault)
         try:
             media = call.params.get("media") if call.name == "sendmediagroup" else None
             number = len(media) if isinstance(media, list) else 1
@@ -183,7 +187,7 @@ class TelegramServer(Telegram):
             answer = _refused(call, refusal)
         self.bell.ring()
         if fault is not None:
-            return await self._broken(request, call, fault)
+            return await self._broken(call, fault)
         return answer
 
     def _fault(self, call: Call) -> Fault | None:
@@ -198,14 +202,14 @@ class TelegramServer(Telegram):
                 query.tries.append(call.params)
         return found
 
-    async def _broken(self, request: web.Request, call: Call, fault: Fault) -> web.StreamResponse:
+    async def _broken(self, call: Call, fault: Fault) -> "Answer | None":
         self.bell.ring()
         match fault.kind:
             case "flood":
                 return _refused(call, flood(fault.retry_after))
             case "bad_gateway":
                 call.code = 502
-                return web.Response(status=502, text=BAD_GATEWAY, content_type="text/html")
+                return Answer(502, BAD_GATEWAY, "text/html")
             case "error":
                 return _refused(call, RefusedError(500, "Internal Server Error"))
             case "forbidden":
@@ -215,29 +219,37 @@ class TelegramServer(Telegram):
             case "drop":
                 pass
         call.code = None
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()
+        return None
+
+    async def fetch(self, call: Call) -> "bytes | Answer | None":
+        """The file of an address, or what is said in its place; None as in `take`."""
+        fault = self._fault(call)
+        if fault is not None:
+            return await self._broken(call, fault)
+        file = self.files.at(str(call.params["path"]))
+        if file is None:
+            return Answer(404, '{"ok":false,"error_code":404,"description":"Not Found"}')
+        return file.content
 
     async def _fetched(self, request: web.Request) -> web.StreamResponse:
         path, by = request.match_info["path"], request.match_info.get("by", "")
         call = Call("file", {"path": path}, {}, by, self.next_moment())
         self.calls.append(call)
-        fault = self._fault(call)
-        if fault is not None:
-            return await self._broken(request, call, fault)
-        file = self.files.at(path)
-        if request.match_info["token"] != self.token or file is None:
-            return web.json_response(
-                {"ok": False, "error_code": 404, "description": "Not Found"}, status=404
-            )
-        return web.Response(body=file.content, content_type="application/octet-stream")
+        if request.match_info["token"] != self.token:
+            return _sent(_refused(call, RefusedError(404, "Not Found")), request)
+        found = await self.fetch(call)
+        if isinstance(found, bytes):
+            return web.Response(body=found, content_type="application/octet-stream")
+        return _sent(found, request)
 
 
-JSON_FIELDS = rules.names(
-    "reply_markup reply_parameters entities caption_entities media allowed_updates commands scope"
-    " menu_button link_preview_options message_ids"
-)
+@frozen
+class Answer:
+    """What is said to a call over HTTP."""
+
+    status: int
+    body: str
+    content_type: str = "application/json"
 
 
 async def _read(request: web.Request) -> tuple[Json, dict[str, tuple[str, str, bytes]]]:
@@ -253,7 +265,7 @@ async def _read(request: web.Request) -> tuple[Json, dict[str, tuple[str, str, b
                 files[name] = (value.filename, value.content_type, value.file.read())
             else:
                 params[name] = value
-    for name in JSON_FIELDS & params.keys():
+    for name in rules.JSON_FIELDS & params.keys():
         try:
             params[name] = rules.loaded(params[name])
         except RefusedError:
@@ -261,20 +273,28 @@ async def _read(request: web.Request) -> tuple[Json, dict[str, tuple[str, str, b
     return params, files
 
 
-def _answer(call: Call, result: object) -> web.Response:
+def _answer(call: Call, result: object) -> Answer:
     call.code = 200
     told: Json = {"ok": True, "result": result}
     if isinstance(result, Described):
         told = {"ok": True, "result": result.result, "description": result.description}
-    return web.json_response(told)
+    return Answer(200, json.dumps(told))
 
 
-def _refused(call: Call, refusal: RefusedError) -> web.Response:
+def _refused(call: Call, refusal: RefusedError) -> Answer:
     call.code, call.description = refusal.code, refusal.description
     told: Json = {"ok": False, "error_code": refusal.code, "description": refusal.description}
     if refusal.parameters:
         told["parameters"] = refusal.parameters
-    return web.json_response(told, status=refusal.code)
+    return Answer(refusal.code, json.dumps(told))
+
+
+def _sent(answer: Answer | None, request: web.Request) -> web.Response:
+    if answer is None:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+    return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type)
 
 
 # --- Starting it

@@ -147,13 +147,13 @@ class Updates:
         deadline = loop.time() + min(timeout_s, LONGEST_POLL_S)
         try:
             while not self.waiting and (left := deadline - loop.time()) > 0:
-                bell = asyncio.ensure_future(self.bell.wait(left))
+                rung = self.bell.next()
                 try:
-                    await asyncio.wait({mine, bell}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(
+                        {mine, rung}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                    )
                 finally:
-                    bell.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await bell
+                    rung.cancel()
                 if mine.done():
                     raise RefusedError(409, mine.result())
         finally:

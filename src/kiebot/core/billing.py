@@ -18,6 +18,7 @@ from kiebot.core.events import (
     JobFailed,
     JobRefunded,
     JobSucceeded,
+    ReceiptJoined,
     TopUpApproved,
     TopUpRejected,
     TopUpToReview,
@@ -200,20 +201,36 @@ def submit_receipt(
     admins: Iterable[UserId],
     seen_in: TopUpId | None,
 ) -> Change:
-    """The receipt came: every administrator is told, and somebody decides."""
+    """
+    The receipt came: every administrator is told, and somebody decides. Of a later file they are
+    shown that file; of one that is there already nothing.
+    """
     reviewed = topups.add_receipt(topup, receipt)
-    events = tuple(
-        TopUpToReview(
-            user_id=admin,
-            topup_id=topup.id,
-            amount=topup.amount,
-            person_id=person.id,
-            person_name=person.name,
-            receipt=reviewed.receipt,
-            seen_in=seen_in,
+    events: tuple[Event, ...] = ()
+    if topup.status is TopUpStatus.PENDING:
+        events = tuple(
+            TopUpToReview(
+                user_id=admin,
+                topup_id=topup.id,
+                amount=topup.amount,
+                person_id=person.id,
+                person_name=person.name,
+                receipt=reviewed.receipt,
+                seen_in=seen_in,
+            )
+            for admin in admins
         )
-        for admin in admins
-    )
+    elif reviewed != topup:
+        events = tuple(
+            ReceiptJoined(
+                user_id=admin,
+                topup_id=topup.id,
+                file=receipt,
+                number=len(reviewed.receipt),
+                seen_in=seen_in,
+            )
+            for admin in admins
+        )
     return Change(
         topups=(TopUpStep(reviewed, topup.status),),
         events=events,

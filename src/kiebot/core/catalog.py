@@ -148,7 +148,8 @@ class Model:
     An offer: one kind of generation.
 
     `key` names it in callback data. `purpose` says in two or three words what it does,
-    `description` in a sentence what it is good for. `family`, `api_model` and `params_in` say
+    `description` in a sentence what it is good for, `follow_up` in a word what it does to a result
+    of another model (empty: it is not offered there). `family`, `api_model` and `params_in` say
     how KIE is asked: in the `input` of a task or in the body itself. `deadline_s` is a deadline
     of its own where the general one is too long. `off` is the reason why it is not on sale.
     `credits` is what KIE bills, as far as it is known. `is_outline`: its entry cannot be read, and
@@ -163,6 +164,7 @@ class Model:
     output: MediaKind
     purpose: Localized = NO_HINT
     description: Localized
+    follow_up: Localized = NO_HINT
     family: str
     api_model: str | None
     params_in: Literal["input", "body"]

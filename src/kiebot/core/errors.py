@@ -346,6 +346,7 @@ class MediaTrouble(StrEnum):
     """In which way a file cannot be read."""
 
     GONE = "gone"  # it is not there, or breaks off, or its place does not answer
+    NOT_NOW = "not_now"  # who keeps it does not answer now, and will
     NOT_PUBLIC = "not_public"
     TOO_SLOW = "too_slow"
     TOO_LARGE = "too_large"
@@ -417,8 +418,9 @@ class WrongDatabaseError(StorageError):
     """A demo database used live, the reverse, or another bot's; `found` and `wanted` say which."""
 
     def __init__(self, what: str, found: str, wanted: str) -> None:
+        is_, not_ = (f"bot {found}'s", f"bot {wanted}'s") if what == "bot" else (found, wanted)
         super().__init__(
-            f"this database is {found}, not {wanted}: a database keeps the {what} of its first use;"
+            f"this database is {is_}, not {not_}: a database keeps the {what} of its first use;"
             f" use another DATABASE_URL"
         )
         self.what = what

@@ -70,6 +70,20 @@ class TopUpToReview:
 
 
 @frozen(kw_only=True)
+class ReceiptJoined:
+    """
+    For an administrator: one more file of a receipt that they were shown. `number` counts the files
+    from 1; `seen_in` as above.
+    """
+
+    user_id: UserId
+    topup_id: TopUpId
+    file: Attachment
+    number: int
+    seen_in: TopUpId | None = None
+
+
+@frozen(kw_only=True)
 class TopUpApproved:
     """The money is in the wallet; `requested` is what the person had named."""
 
@@ -151,6 +165,7 @@ Event = (
     | JobFailed
     | JobRefunded
     | TopUpToReview
+    | ReceiptJoined
     | TopUpApproved
     | TopUpRejected
     | OperatorAlert

@@ -1,5 +1,6 @@
 """Where people are."""
 
+from asyncio import Future
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -36,12 +37,13 @@ class Frontend(Protocol):
 class UpdateFrontend(Frontend, Protocol):
     """A frontend that is told in updates what people did; whoever receives them keeps them."""
 
-    async def handle(self, update: Mapping[str, object]) -> None:
+    async def handle(self, update: Mapping[str, object]) -> "Future[None] | None":
         """
         Do what an update asks for, to its end: the use-case, and the reply.
 
         A reply that cannot be delivered now is not waited for long: it is tried on while others
-        are served, until a newer one replaces it. An update that makes no sense is over with.
+        are served, until a newer one replaces it. What is returned then is done when that is over;
+        None where nothing is left. An update that makes no sense is over with.
 
         Raises:
             StorageError: Nothing can be looked up or stored; try later.
@@ -56,6 +58,9 @@ class UpdateFrontend(Frontend, Protocol):
 
         Never raises; `handle` answers what was not answered here.
         """
+
+    def share(self, instances: int) -> None:
+        """So many send side by side, and the limits of the far side are for all of them."""
 
     async def close(self) -> None:
         """End what is still being delivered, and give everything back."""

@@ -26,6 +26,7 @@ from kiebot.core.language import Language
 from kiebot.core.margins import Billed, ModelSums
 from kiebot.core.media import MediaKind, SentFile
 from kiebot.core.money import Money
+from kiebot.core.notices import About, Notice
 from kiebot.core.tasks import Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId
 from kiebot.core.updates import Update
@@ -309,6 +310,14 @@ class Outbox(Protocol):
     async def untold(self, limit: int, *, local: bool) -> Sequence[Untold]:
         """Oldest first; of people of the terminal (`local`) or of everybody else."""
 
+    async def awaiting(
+        self, limit: int, after: UserId | None = None, *, local: bool
+    ) -> Sequence[UserId]:
+        """
+        People who were not told something yet, by their ids, those above `after`; of the terminal
+        (`local`) or everybody else. Quick, however much one of them was not told.
+        """
+
     async def untold_of(
         self, user_id: UserId, limit: int, since: int | None = None
     ) -> Sequence[Untold]:
@@ -323,7 +332,10 @@ class Outbox(Protocol):
         """It was shown; again is harmless."""
 
     async def last_alert(self, cause: str) -> datetime | None:
-        """When administrators were last told of this cause."""
+        """
+        When administrators were last told of this cause. Of transactions that write, one asks at a
+        time: of many who find that nobody was told, the first to tell is the only one.
+        """
 
     async def prune(self, before: datetime, limit: int) -> int:
         """
@@ -340,6 +352,38 @@ class SentFiles(Protocol):
 
     async def save(self, address: str, kind: MediaKind, sent: SentFile, at: datetime) -> None:
         """Keep it, in place of what was kept before."""
+
+
+class Notices(Protocol):
+    """Messages that go on telling how far a job is, or what became of a request."""
+
+    async def of_person(self, user_id: UserId) -> Sequence[Notice]:
+        """All that a person has."""
+
+    async def of(self, about: About, ref: JobId | TopUpId) -> Sequence[Notice]:
+        """All that tell of this job or top-up."""
+
+    async def newest(self, about: About, limit: int) -> Sequence[Notice]:
+        """The newest of a kind, the newest first."""
+
+    async def save(self, notice: Notice, at: datetime) -> None:
+        """Keep it, in place of what the person had about the same, and of what the message said."""
+
+    async def remove(self, user_id: UserId, message_ids: Sequence[int]) -> None:
+        """These messages tell something else now, or are gone."""
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        """Remove some that are older; how many."""
+
+
+class Instances(Protocol):
+    """Which instances send to people side by side."""
+
+    async def note(self, name: str, at: datetime, since: datetime) -> int:
+        """This one does; how many did since then, with it. The others are forgotten."""
+
+    async def leave(self, name: str) -> None:
+        """This one does no more; again is harmless."""
 
 
 class UnitOfWork(Protocol):
@@ -371,6 +415,10 @@ class UnitOfWork(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def sent(self) -> SentFiles: ...
+    @property
+    def notices(self) -> Notices: ...
+    @property
+    def instances(self) -> Instances: ...
 
     async def record(self, change: Change) -> None:
         """

@@ -310,7 +310,7 @@ def test_what_is_pushed_is_the_request_as_it_is(t: Texts) -> None:
         person_name="Аня",
         receipt=(),
     )
-    now = Background(catalog=CATALOG, multiplier=TWICE, tz=UTC, available=Money(0))
+    now = Background(catalog=CATALOG, terms=Terms(), tz=UTC, available=Money(0))
     decided = topup(status=TopUpStatus.APPROVED, reviewed_by=ADMIN, reviewed_at=NOON)
     review = Review(topup=decided, person=who(), decided_by="Борис")
 

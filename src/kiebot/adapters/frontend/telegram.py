@@ -10,8 +10,8 @@ lost, old messages stay as they are, and nothing else.
 import asyncio
 import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Generic, TypeVar
 
 from aiogram import Bot, Dispatcher, Router
@@ -38,7 +38,7 @@ from attrs import define, evolve, frozen
 from kiebot.adapters.frontend.telegram_draw import NO_PREVIEW, Courier, Delivery, Place
 from kiebot.adapters.frontend.telegram_files import HTML, TelegramFiles
 from kiebot.adapters.frontend.telegram_markup import draw
-from kiebot.adapters.frontend.telegram_read import NotUnderstood, read, writer_of
+from kiebot.adapters.frontend.telegram_read import NotUnderstood, attachment, read, writer_of
 from kiebot.adapters.frontend.telegram_send import (
     EDIT_WEIGHT,
     Pace,
@@ -46,6 +46,8 @@ from kiebot.adapters.frontend.telegram_send import (
     TelegramSender,
     UnsendableError,
 )
+from kiebot.adapters.frontend.telegram_updates import read_update
+from kiebot.adapters.frontend.telegram_whole import whole_update
 from kiebot.conversation import Conversation
 from kiebot.core.dialog.en import EN
 from kiebot.core.dialog.menu import message as sentence
@@ -55,6 +57,7 @@ from kiebot.core.dialog.texts import Texts
 from kiebot.core.errors import FrontendRefusedError, FrontendUnavailableError, KiebotError
 from kiebot.core.language import Language
 from kiebot.core.media import MediaKind
+from kiebot.core.notices import About, Notice
 from kiebot.core.topups import TopUpId
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
@@ -83,12 +86,14 @@ SHOW_S = 300.0
 PROGRESS_S = 4.0
 """Seconds between two looks at what is being made; a chat action lasts five."""
 
-CLOSE_S = 5.0
+CLOSE_S = 2.0
 """Seconds that replies under way have when everything ends."""
+
+DOUBLE_S = 3.0
+"""Seconds after which the same button, pressed again for files, is meant. Our choice."""
 
 PEOPLE = 10_000
 WATCHED = 500
-REVIEWS = 500
 PRESSES = 10_000
 """How much is remembered of each at most; what was used longest ago is forgotten."""
 
@@ -149,8 +154,9 @@ class Visitor:
     What is remembered of a person's chat.
 
     `living` is the message they are led by; `album` the files they sent last together, and the
-    message that answers them; `gone` a press whose message was deleted, so that a double tap is
-    known; `unfinished` news of which a part was shown.
+    message that answers them; `gone` a press whose message was deleted, and `sent` one that sent
+    files, with the moment at which they were there, so that a double tap is known; `unfinished`
+    news of which a part was shown.
     """
 
     met_as: tuple[str, str | None, str | None] | None = None
@@ -158,15 +164,16 @@ class Visitor:
     album: str | None = None
     album_answer: Place | None = None
     gone: tuple[int, str] | None = None
+    sent: tuple[int, str] | None = None
+    sent_at: float = 0.0
     unfinished: Delivery | None = None
 
 
 @frozen
 class Watched:
-    """A message that shows the progress of a job: what it says, and whether the job is over."""
+    """What a message that tells how far a job is says now, and whether the job is over."""
 
-    message_id: int
-    says: str
+    says: str = ""
     is_over: bool = False
 
 
@@ -201,8 +208,7 @@ class TelegramFrontend:
         self._files = TelegramFiles(bot, self._sender)
         self._courier = Courier(conversation, self._sender)
         self._people: Recent[UserId, Visitor] = Recent(PEOPLE)
-        self._watched: Recent[tuple[UserId, JobId], Watched] = Recent(WATCHED)
-        self._reviews: Recent[TopUpId, dict[UserId, Place]] = Recent(REVIEWS)
+        self._watched: Recent[tuple[UserId, int], Watched] = Recent(2 * WATCHED)
         self._answered: Recent[str, bool | None] = Recent(PRESSES)
         self._replies: dict[UserId, asyncio.Task[None]] = {}
         self._errands: set[asyncio.Task[bool]] = set()
@@ -210,18 +216,23 @@ class TelegramFrontend:
 
     # The port
 
-    async def handle(self, update: Mapping[str, object]) -> None:
+    async def handle(self, update: Mapping[str, object]) -> asyncio.Future[None] | None:
         """See the port."""
         if not update.keys() & set(UPDATES):
-            return
+            return None
         outcome = Outcome()
         try:
-            await self._dispatcher.feed_raw_update(self._bot, dict(update), outcome=outcome)
+            whole = whole_update(update)
+            await self._dispatcher.feed_raw_update(self._bot, whole, outcome=outcome)
         except ValueError:
-            # Not even Telegram's. Its content is nobody's business, in the log neither.
+            # Its content is nobody's business, in the log neither.
             log.warning("an update cannot be read", extra={"update_id": update.get("update_id")})
+            if (user_id := self._whose(update)) is not None and "my_chat_member" not in update:
+                await self._not_understood(user_id)
         if outcome.error is not None:
             raise outcome.error
+        user_id = self._whose(update)
+        return None if user_id is None else self._replies.get(user_id)
 
     async def answer_press(self, update: Mapping[str, object]) -> None:
         """See the port."""
@@ -241,9 +252,9 @@ class TelegramFrontend:
             async with asyncio.timeout(SHOW_S), self._sender.turn(user_id, TURN_S):
                 await self._courier.deliver(delivery)
                 visitor.unfinished = None
-                self._note_review(delivery)
+                await self._note(delivery)
                 if screen.ended is not None:
-                    await self._end_watch(user_id, screen.ended)
+                    await self._take_away(user_id, screen.ended)
         except TimeoutError:
             raise FrontendUnavailableError("it takes too long") from None
         except FrontendRefusedError:
@@ -260,6 +271,10 @@ class TelegramFrontend:
         while True:
             await asyncio.sleep(PROGRESS_S)
             await self.look()
+
+    def share(self, instances: int) -> None:
+        """See the port."""
+        self._sender.share(instances)
 
     async def close(self) -> None:
         """See the port."""
@@ -293,40 +308,46 @@ class TelegramFrontend:
 
     async def look(self) -> None:
         """Bring what is shown of open jobs up to date, as far as Telegram has room for it."""
-        for (user_id, job_id), watched in self._watched.items():
-            if self._watched.get((user_id, job_id)) != watched:
-                continue  # it went on while others were looked at
-            try:
-                making = await self._conversation.in_work(user_id, job_id)
-            except KiebotError as error:
-                log.debug("progress was not looked up: %s", error)
-                return
-            if making is None:
-                await self._look_after(user_id, job_id, watched)
-                continue
-            drawing = draw(making.screen)
-            says = "".join(drawing.pieces)
-            if says != watched.says:
-                method = EditMessageText(
-                    chat_id=user_id,
-                    message_id=watched.message_id,
-                    text=says,
-                    parse_mode=HTML,
-                    reply_markup=drawing.keyboard,
-                    link_preview_options=NO_PREVIEW,
-                )
-                is_shown = await self._sender.spare(user_id, method, EDIT_WEIGHT)
-                if is_shown and self._watched.get((user_id, job_id)) == watched:
-                    self._watched.put((user_id, job_id), evolve(watched, says=says))
-            action = SendChatAction(chat_id=user_id, action=_ACTIONS[making.output])
-            await self._sender.spare(user_id, action, EDIT_WEIGHT)
+        try:
+            for notice in await self._conversation.notices.of_jobs(WATCHED):
+                await self._look_at(notice)
+        except KiebotError as error:
+            log.debug("progress was not looked up: %s", error)
 
-    async def _look_after(self, user_id: UserId, job_id: JobId, watched: Watched) -> None:
-        """The job is over: its news come now, and the next look takes the message away."""
-        if not watched.is_over:
-            self._watched.put((user_id, job_id), evolve(watched, is_over=True))
-        elif not self._sender.is_speaking(user_id):
-            await self._end_watch(user_id, job_id)
+    async def _look_at(self, notice: Notice) -> None:
+        user_id, message_id = notice.user_id, notice.message_id
+        watched = self._watched.get((user_id, message_id)) or Watched()
+        making = await self._conversation.in_work(user_id, JobId(notice.ref))
+        if making is None:
+            # The job is over: its news come now, and the next look takes the message away.
+            if not watched.is_over:
+                self._watched.put((user_id, message_id), evolve(watched, is_over=True))
+            elif not self._sender.is_speaking(user_id):
+                await self._take_away(user_id, JobId(notice.ref))
+            return
+        drawing = draw(making.screen)
+        says = "".join(drawing.pieces)
+        if says != watched.says and notice in await self._conversation.notices.of_person(user_id):
+            method = EditMessageText(
+                chat_id=user_id,
+                message_id=message_id,
+                text=says,
+                parse_mode=HTML,
+                reply_markup=drawing.keyboard,
+                link_preview_options=NO_PREVIEW,
+            )
+            try:
+                if await self._sender.spare(user_id, method, EDIT_WEIGHT):
+                    self._watched.put((user_id, message_id), Watched(says))
+            except UnsendableError as error:
+                if not error.is_unmodified:
+                    # It was deleted, or is too old.
+                    await self._conversation.notices.remove(user_id, [message_id])
+                    return
+                self._watched.put((user_id, message_id), Watched(says))
+        action = SendChatAction(chat_id=user_id, action=_ACTIONS[making.output])
+        with suppress(UnsendableError):
+            await self._sender.spare(user_id, action, EDIT_WEIGHT)
 
     # From updates
 
@@ -348,9 +369,8 @@ class TelegramFrontend:
             status = event.new_chat_member.status
             log.info("a chat changed", extra={"user_id": event.from_user.id, "status": status})
             if status in GONE:
-                for key in self._watched.keys():  # noqa: SIM118 - a copy
-                    if key[0] == event.from_user.id:
-                        self._watched.pop(key)
+                notices = await self._conversation.notices.of_person(UserId(event.from_user.id))
+                await self._forget(notices)
 
     async def _on_message(self, message: Message) -> None:
         sender = message.from_user
@@ -363,12 +383,12 @@ class TelegramFrontend:
         did = read(message, is_more=is_more)
         if did is None:
             return
+        visitor.sent = None
         await self._meet(sender)
         if message.forward_origin and await self._conversation.asks_for_person(user_id):
             did = Say(writer_of(message.forward_origin))
         if isinstance(did, NotUnderstood):
-            t = await self._conversation.texts(user_id)
-            await self._reply(Delivery(user_id=user_id, screen=_hint(t)), visitor)
+            await self._not_understood(user_id)
             return
         screen = await self._conversation.handle(user_id, did)
         # The files of an album are answered by one message, which says what all of them led to.
@@ -377,6 +397,10 @@ class TelegramFrontend:
         visitor.album = album
         await self._reply(delivery, visitor)
         visitor.album_answer = delivery.shown
+
+    async def _not_understood(self, user_id: UserId) -> None:
+        t = await self._conversation.texts(user_id)
+        await self._reply(Delivery(user_id=user_id, screen=_hint(t)), self._visitor(user_id))
 
     async def _on_press(self, query: CallbackQuery) -> None:
         self._errand(self._let_go(query.id))
@@ -390,9 +414,8 @@ class TelegramFrontend:
         screen = await self._conversation.handle(user_id, Press.of(data))
         pressed = None
         if isinstance(message, Message):
-            pressed = Place(message_id=message.message_id, is_text=message.text is not None)
-            if screen.media and visitor.gone == (pressed.message_id, data):
-                # A double tap: what it asks for was shown, and the message is deleted.
+            pressed = Place(message_id=message.message_id, is_text=attachment(message) is None)
+            if screen.media and self._is_double_tap(visitor, user_id, (pressed.message_id, data)):
                 return
         if pressed is not None and screen.media and _decides(data):
             # The receipt is here already; what was decided is said where it was asked.
@@ -400,8 +423,16 @@ class TelegramFrontend:
             onto: Place | None = pressed
         else:
             onto = pressed if pressed and pressed.is_text and not screen.media else None
+        visitor.sent = (pressed.message_id, data) if pressed and screen.media else None
         delivery = Delivery(user_id=user_id, screen=screen, onto=onto)
         await self._reply(delivery, visitor, pressed, data)
+
+    def _is_double_tap(self, visitor: Visitor, user_id: UserId, press: tuple[int, str]) -> bool:
+        """Whether the files that a press asks for are there already, or on their way."""
+        if press == visitor.gone:
+            return True
+        since = asyncio.get_running_loop().time() - visitor.sent_at
+        return press == visitor.sent and (user_id in self._replies or since < DOUBLE_S)
 
     async def _meet(self, person: TelegramUser) -> None:
         """Make a person known, again where their name changed."""
@@ -480,8 +511,10 @@ class TelegramFrontend:
         user_id, screen, shown = delivery.user_id, delivery.screen, delivery.shown
         before = visitor.living
         visitor.living = shown
+        visitor.sent_at = asyncio.get_running_loop().time()
         if shown is None:
             return
+        notices = await self._conversation.notices.of_person(user_id)
         moved_on = {shown.message_id}
         is_new = pressed is None or pressed.message_id != shown.message_id
         if pressed is not None and pressed.is_text and screen.media and is_new:
@@ -489,72 +522,77 @@ class TelegramFrontend:
             visitor.gone = (pressed.message_id, data)
             method = DeleteMessage(chat_id=user_id, message_id=pressed.message_id)
             await self._sender.attempt(user_id, method, EDIT_WEIGHT)
-        self._unwatch(user_id, moved_on)
-        self._leave_reviews(user_id, moved_on)
-        self._note_review(delivery)
+        await self._forget([notice for notice in notices if notice.message_id in moved_on])
         if screen.review is not None:
-            self._errand(self._review_elsewhere(user_id, screen.review))
-        if screen.in_work is not None:
-            says = "".join(draw(screen).pieces)
-            self._watched.put((user_id, screen.in_work), Watched(shown.message_id, says))
+            requests = await self._conversation.notices.of_topup(screen.review)
+            here = (user_id, shown.message_id)
+            others = [one for one in requests if (one.user_id, one.message_id) != here]
+            self._errand(self._review_elsewhere(others))
+        await self._note(delivery)
         is_over = (
             before is not None
             and before.is_text
             and before.message_id not in moved_on
             and before.message_id != shown.message_id
-            and not self._shows_progress(user_id, before.message_id)
+            and not any(
+                notice.about is About.JOB and notice.message_id == before.message_id
+                for notice in notices
+            )
         )
         if before is not None and is_over and is_new:
             bare = EditMessageReplyMarkup(chat_id=user_id, message_id=before.message_id)
             await self._sender.attempt(user_id, bare, EDIT_WEIGHT)
 
-    # Messages that show progress
+    # Messages that go on telling something
 
-    def _unwatch(self, user_id: UserId, message_ids: set[int]) -> None:
-        for (owner, job_id), watched in self._watched.items():
-            if owner == user_id and watched.message_id in message_ids:
-                self._watched.pop((owner, job_id))
+    async def _note(self, delivery: Delivery) -> None:
+        """Keep which message tells how far a job is, or what became of a request."""
+        screen, shown, user_id = delivery.screen, delivery.shown, delivery.user_id
+        if shown is None:
+            return
+        if screen.in_work is not None:
+            notice = Notice(
+                user_id=user_id,
+                message_id=shown.message_id,
+                about=About.JOB,
+                ref=screen.in_work,
+            )
+            self._watched.put((user_id, shown.message_id), Watched("".join(draw(screen).pieces)))
+            await self._conversation.notices.put(notice)
+        elif screen.review is not None:
+            notice = Notice(
+                user_id=user_id,
+                message_id=shown.message_id,
+                about=About.TOPUP,
+                ref=screen.review,
+                has_file=not shown.is_text,
+            )
+            await self._conversation.notices.put(notice)
 
-    def _shows_progress(self, user_id: UserId, message_id: int) -> bool:
-        return any(
-            owner == user_id and watched.message_id == message_id
-            for (owner, _), watched in self._watched.items()
-        )
+    async def _forget(self, notices: Sequence[Notice]) -> None:
+        """These messages tell something else now."""
+        for notice in notices:
+            self._watched.pop((notice.user_id, notice.message_id))
+            await self._conversation.notices.remove(notice.user_id, [notice.message_id])
 
-    async def _end_watch(self, user_id: UserId, job_id: JobId) -> None:
+    async def _take_away(self, user_id: UserId, job_id: JobId) -> None:
         """The news are there: the message that told how far it was is needed no more."""
-        watched = self._watched.pop((user_id, job_id))
-        if watched is not None:
-            method = DeleteMessage(chat_id=user_id, message_id=watched.message_id)
-            await self._sender.attempt(user_id, method, EDIT_WEIGHT)
+        for notice in await self._conversation.notices.of_person(user_id):
+            if (notice.about, notice.ref) == (About.JOB, job_id):
+                await self._forget([notice])
+                method = DeleteMessage(chat_id=user_id, message_id=notice.message_id)
+                await self._sender.attempt(user_id, method, EDIT_WEIGHT)
 
-    # Requests, which several administrators see
-
-    def _note_review(self, delivery: Delivery) -> None:
-        topup_id, shown = delivery.screen.review, delivery.shown
-        if topup_id is not None and shown is not None:
-            seen = self._reviews.get(topup_id) or {}
-            self._reviews.put(topup_id, {**seen, delivery.user_id: shown})
-
-    def _leave_reviews(self, user_id: UserId, message_ids: set[int]) -> None:
-        """These messages show something else now."""
-        for topup_id, seen in self._reviews.items():
-            if user_id in seen and seen[user_id].message_id in message_ids:
-                self._reviews.put(topup_id, {k: v for k, v in seen.items() if k != user_id})
-
-    async def _review_elsewhere(self, decided_by: UserId, topup_id: TopUpId) -> bool:
-        """Say in everybody's message what one of them decided."""
-        for user_id, place in (self._reviews.get(topup_id) or {}).items():
-            if user_id == decided_by:
-                continue
+    async def _review_elsewhere(self, requests: Sequence[Notice]) -> bool:
+        """Say in these messages of administrators what one of them decided."""
+        for request in requests:
+            user_id = request.user_id
+            place = Place(message_id=request.message_id, is_text=not request.has_file)
             try:
-                screen = await self._conversation.review(user_id, topup_id)
-                if screen is None:
-                    continue
-                screen = evolve(screen, media=())
-                async with self._sender.turn(user_id, TURN_S):
-                    if (self._reviews.get(topup_id) or {}).get(user_id) == place:
-                        await self._courier.edit(user_id, screen, place)
+                screen = await self._conversation.review(user_id, TopUpId(request.ref))
+                if screen is not None:
+                    async with self._sender.turn(user_id, TURN_S):
+                        await self._courier.edit(user_id, evolve(screen, media=()), place)
             except (KiebotError, UnsendableError) as error:
                 # Whoever presses there is told what was decided.
                 log.info("a request was not brought up to date: %s", error)
@@ -585,6 +623,14 @@ class TelegramFrontend:
             log.exception("a press was not answered")
             return False
         return True
+
+    @staticmethod
+    def _whose(update: Mapping[str, object]) -> UserId | None:
+        try:
+            known = read_update(update)
+        except ValueError:
+            return None
+        return None if known is None else known.user_id
 
     def _visitor(self, user_id: UserId) -> Visitor:
         visitor = self._people.get(user_id)

@@ -104,7 +104,7 @@ class TelegramFiles:
                 raise _too_large(reference, GET_BYTES) from None
             raise MediaError(reference, error.why) from None
         except KiebotError as error:
-            raise MediaError(reference, str(error), MediaTrouble.TOO_SLOW) from None
+            raise MediaError(reference, str(error), MediaTrouble.NOT_NOW) from None
         if not found.file_path:
             raise MediaError(reference, "Telegram does not say where it is")
         if (found.file_size or 0) > GET_BYTES:
@@ -162,9 +162,12 @@ async def _guarded(
                     raise _too_large(reference, GET_BYTES)
                 yield chunk
     except TimeoutError:
-        raise MediaError(reference, "it takes too long", MediaTrouble.TOO_SLOW) from None
+        raise MediaError(reference, "it takes too long", MediaTrouble.NOT_NOW) from None
+    except aiohttp.ClientResponseError as error:
+        trouble = MediaTrouble.NOT_NOW if error.status >= 500 else MediaTrouble.GONE
+        raise MediaError(reference, f"HTTP {error.status}", trouble) from None
     except aiohttp.ClientError as error:
-        raise MediaError(reference, type(error).__name__) from None
+        raise MediaError(reference, type(error).__name__, MediaTrouble.NOT_NOW) from None
 
 
 class Upload(TelegramFile):
@@ -229,7 +232,9 @@ class TelegramMedia:
                     await self._remember(media, message)
                     return message
                 continue
-            log.info("a file cannot go %s: %s", way.__name__.strip("_"), why)
+            log.info(
+                "a file cannot go %s: %s", way.__name__.strip("_"), why, extra={"user_id": chat_id}
+            )
         return why
 
     async def send_album(self, chat_id: int, album: Sequence[Media]) -> list[tuple[Media, str]]:
@@ -243,7 +248,13 @@ class TelegramMedia:
             try:
                 messages = await way(chat_id, album)
             except (UnsendableError, MediaError) as error:
-                log.info("an album cannot go %s: %s", way.__name__.strip("_"), error)
+                # Not the error itself: it names the file.
+                log.info(
+                    "an album cannot go %s: %s",
+                    way.__name__.strip("_"),
+                    error.why,
+                    extra={"user_id": chat_id},
+                )
                 continue
             if messages is not None:
                 for media, message in zip(album, messages, strict=False):

@@ -48,6 +48,9 @@ TRIES = 3
 PAUSE_S = 0.5
 """Seconds before such a call is made again; doubled each time."""
 
+SLOWEST = 0.5
+"""Messages a second that each of very many instances may still send."""
+
 EDIT_WEIGHT = 0.5
 """What an edit counts among the messages of a chat; Telegram does not say."""
 
@@ -103,8 +106,11 @@ class Pace:
     spare_rate: float = 8
     patience_s: float = 5
 
-    def limiter(self) -> AsyncLimiter:
-        return AsyncLimiter(self.burst, self.burst / self.rate)
+    def limiter(self, instances: int = 1) -> AsyncLimiter:
+        """The part of one of so many: all of them together are never faster than one alone."""
+        burst = max(self.burst / instances, 1)
+        rate = max((self.rate + self.burst) / instances - burst, SLOWEST)
+        return AsyncLimiter(burst, burst / rate)
 
     def chat_limiter(self) -> AsyncLimiter:
         return AsyncLimiter(self.chat_burst, self.chat_burst / self.chat_rate)
@@ -131,8 +137,15 @@ class TelegramSender:
         self._bot = bot
         self._pace = pace or Pace()
         self._all = self._pace.limiter()
+        self._instances = 1
         self._spare = self._pace.spare_limiter()
         self._chats: dict[int, _Chat] = {}
+
+    def share(self, instances: int) -> None:
+        """Keep to the part of one of so many that send."""
+        if instances != self._instances:
+            self._instances = instances
+            self._all = self._pace.limiter(instances)
 
     @asynccontextmanager
     async def turn(self, chat_id: int, wait_s: float | None = None) -> AsyncIterator[None]:
@@ -224,7 +237,12 @@ class TelegramSender:
         return True
 
     async def spare(self, chat_id: int, method: TelegramMethod[T], weight: float = 1) -> bool:
-        """Call it only where nothing else waits to be sent; whether it was done."""
+        """
+        Call it only where nothing else waits to be sent; whether it was done.
+
+        Raises:
+            UnsendableError: Not this, now or later.
+        """
         chat = self._chat(chat_id)
         is_free = (
             not chat.speaking.locked()
@@ -236,7 +254,12 @@ class TelegramSender:
         if not is_free:
             return False
         await self._spare.acquire()
-        return await self.attempt(chat_id, method, weight)
+        try:
+            await self.send(chat_id, method, weight=weight)
+        except (FrontendRefusedError, FrontendUnavailableError) as error:
+            log.debug("not done: %s", error, extra={"user_id": chat_id})
+            return False
+        return True
 
     async def _call(self, method: TelegramMethod[T], timeout_s: int) -> T:
         try:

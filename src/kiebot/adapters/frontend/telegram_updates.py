@@ -13,7 +13,6 @@ from time import monotonic
 from typing import Any, TypeAlias, TypeGuard
 
 from aiogram import Bot
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.session.middlewares.base import (
     BaseRequestMiddleware,
     NextRequestMiddlewareType,
@@ -30,6 +29,7 @@ from aiogram.exceptions import (
 from aiogram.methods import GetUpdates, Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 
+from kiebot.adapters.frontend.telegram_whole import ForgivingSession
 from kiebot.core.dialog.texts import Texts
 from kiebot.core.errors import ConfigError, KiebotError, StorageError
 from kiebot.core.updates import Update
@@ -53,6 +53,15 @@ CALL_S = 15
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 """How long to wait after the first failure of several, doubled each time, and at most."""
+
+SHORT_S = 0.3
+"""How soon it is asked again at most where Telegram does not hold the call, or repeats itself."""
+
+OFFSET_S = 24 * 60 * 60.0
+"""
+How long the last offset is kept while nothing comes. Source: after a week without updates their
+ids begin anew, at any number ("update_id"), and an offset above it would hide them.
+"""
 
 LOOK_S = 0.1
 """How soon it is noticed that we lead again."""
@@ -125,7 +134,7 @@ class Watch(BaseRequestMiddleware):
 
 def make_bot(token: str, api_url: str, watch: Watch) -> Bot:
     """A bot at a Bot API server. Its session is to be closed."""
-    session = AiohttpSession(api=TelegramAPIServer.from_base(api_url))
+    session = ForgivingSession(api=TelegramAPIServer.from_base(api_url))
     session.middleware(watch)
     return Bot(token, session=session)
 
@@ -154,8 +163,11 @@ def read_update(raw: object) -> Update | None:
         return None
     message = said.get("message") if kind == "callback_query" else said
     chat = message.get("chat") if isinstance(message, Mapping) else None
-    if kind != "my_chat_member" and isinstance(chat, Mapping) and chat.get("type") != "private":
-        return None
+    if kind != "my_chat_member" and isinstance(chat, Mapping):
+        # A chat with one person has that person's number.
+        kind_of_chat = chat.get("type") or ("private" if chat.get("id") == user_id else "group")
+        if kind_of_chat != "private":
+            return None
     # In ASCII, so that what no database takes stays an escape.
     body = json.dumps(raw, ensure_ascii=True, separators=(",", ":"))
     return Update(id=raw["update_id"], user_id=UserId(user_id), body=body)
@@ -168,6 +180,7 @@ class Polling:
         self._bot = bot
         self._take_in = take_in
         self._hold_s = hold_s
+        self._came_at = float("-inf")
         self.is_receiving = False
 
     async def run(self, lead: Lead) -> None:
@@ -180,7 +193,6 @@ class Polling:
         """
         offset: int | None = None
         failures = 0
-        is_free = False
         try:
             while not lead.lost.is_set():
                 if not lead.holds():
@@ -188,14 +200,13 @@ class Polling:
                     await asyncio.sleep(LOOK_S)
                     continue
                 try:
-                    if not is_free:
-                        await self._unhook()
-                        is_free = True
                     offset = await self._receive(offset, lead)
                 except (TelegramUnauthorizedError, TelegramNotFound) as error:
                     raise refused_token(error) from None
                 except (TimeoutError, AiogramError, StorageError) as error:
                     failures += 1
+                    if _is_hooked(error) and await self._unhook() and failures == 1:
+                        continue
                     self.is_receiving = self.is_receiving and failures < 3
                     pause_s = _pause(error, failures)
                     log.warning(
@@ -212,12 +223,15 @@ class Polling:
         # At first Telegram is to answer at once: then it is known that it does.
         hold_s = self._hold_s if self.is_receiving else 0
         asked = GetRawUpdates(offset=offset, timeout=hold_s, allowed_updates=list(ALLOWED))
+        began = _now()
         found = await self._bot(asked, request_timeout=hold_s + GRACE_S)
         self.is_receiving = True
         if not found:
-            # All that came is acknowledged, so none is needed any more; and one that is kept for
-            # a week may be above the ids that Telegram then begins anew with.
-            return None
+            if hold_s and _now() - began < SHORT_S:
+                await asyncio.sleep(SHORT_S)
+            # All that came is acknowledged, so after a while none is needed any more.
+            return offset if _now() - self._came_at < OFFSET_S else None
+        self._came_at = _now()
         updates = []
         for raw in found:
             try:
@@ -231,14 +245,20 @@ class Polling:
             # Who was frozen over the call has lost the lead: nothing is stored under it then.
             await self._take_in(updates, lead)
         ids = [raw["update_id"] for raw in found if _is_id(raw.get("update_id"))]
-        return max(ids) + 1 if ids else offset
+        following = max(ids) + 1 if ids else offset
+        if following == offset:
+            await asyncio.sleep(SHORT_S)
+        return following
 
-    async def _unhook(self) -> None:
-        """Telegram does not answer who asks while a webhook is set."""
-        info = await self._bot.get_webhook_info(request_timeout=CALL_S)
-        if info.url:
-            log.warning("a webhook was set; it is removed, as BOT_MODE is polling")
+    async def _unhook(self) -> bool:
+        """Telegram does not answer who asks while a webhook is set; whether it was removed."""
+        log.warning("a webhook was set; it is removed, as BOT_MODE is polling")
+        try:
             await self._bot.delete_webhook(drop_pending_updates=False, request_timeout=CALL_S)
+        except (TimeoutError, AiogramError) as error:
+            log.warning("the webhook is not removed: %s", _words(error))
+            return False
+        return True
 
 
 class Webhook:
@@ -318,6 +338,14 @@ def _pause(error: Exception, failures: int) -> float:
     # Where another one asks, each call of ours ends one of its: there is no hurry.
     doublings = failures + 2 if isinstance(error, TelegramConflictError) else failures - 1
     return min(FIRST_PAUSE_S * 2.0 ** min(doublings, 10), LONGEST_PAUSE_S)
+
+
+def _is_hooked(error: Exception) -> bool:
+    return isinstance(error, TelegramConflictError) and "webhook" in error.message.lower()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _words(error: Exception) -> str:

@@ -36,6 +36,7 @@ from kiebot.core.language import Language
 from kiebot.core.margins import Billed, ModelSums
 from kiebot.core.media import MediaKind, SentFile
 from kiebot.core.money import ZERO, Money
+from kiebot.core.notices import About, Notice
 from kiebot.core.tasks import Outcome, Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.updates import Update
@@ -183,6 +184,8 @@ class _State:
     taken: dict[UserId, _Taken] = Factory(dict)
     outbox: dict[int, _Told] = Factory(dict)
     sent: dict[tuple[str, MediaKind], SentFile] = Factory(dict)
+    notices: dict[tuple[UserId, int], tuple[Notice, datetime]] = Factory(dict)
+    instances: dict[str, datetime] = Factory(dict)
     identity: dict[str, str] = Factory(dict)
 
     def copy(self) -> "_State":
@@ -203,6 +206,8 @@ class _State:
             taken=dict(self.taken),
             outbox=dict(self.outbox),
             sent=dict(self.sent),
+            notices=dict(self.notices),
+            instances=dict(self.instances),
             identity=dict(self.identity),
         )
 
@@ -228,6 +233,8 @@ class MemoryUnitOfWork:
         self.inbox = MemoryInbox(state, self._writable)
         self.outbox = MemoryOutbox(state, self._writable)
         self.sent = MemorySentFiles(state, self._writable)
+        self.notices = MemoryNotices(state, self._writable)
+        self.instances = MemoryInstances(state, self._writable)
 
     def finish(self) -> _State:
         """The state to swap in; StorageError where something in it was refused."""
@@ -889,6 +896,18 @@ class MemoryOutbox:
             lambda _, told: told.told_at is None and is_local(told.event.user_id) == local, limit
         )
 
+    async def awaiting(
+        self, limit: int, after: UserId | None = None, *, local: bool
+    ) -> Sequence[UserId]:
+        people = {
+            told.event.user_id for told in self._state.outbox.values() if told.told_at is None
+        }
+        return sorted(
+            user_id
+            for user_id in people
+            if is_local(user_id) == local and (after is None or user_id > after)
+        )[:limit]
+
     async def untold_of(
         self, user_id: UserId, limit: int, since: int | None = None
     ) -> Sequence[Untold]:
@@ -966,6 +985,67 @@ class MemorySentFiles:
     async def save(self, address: str, kind: MediaKind, sent: SentFile, at: datetime) -> None:  # noqa: ARG002
         self._writable()
         self._state.sent[address, kind] = sent
+
+
+class MemoryNotices:
+    """See the port."""
+
+    def __init__(self, state: _State, writable: Callable[[], None]) -> None:
+        self._state = state
+        self._writable = writable
+
+    async def of_person(self, user_id: UserId) -> Sequence[Notice]:
+        found = [one for one, _ in self._state.notices.values() if one.user_id == user_id]
+        return sorted(found, key=lambda one: one.message_id)
+
+    async def of(self, about: About, ref: JobId | TopUpId) -> Sequence[Notice]:
+        found = [
+            one for one, _ in self._state.notices.values() if (one.about, one.ref) == (about, ref)
+        ]
+        return sorted(found, key=lambda one: one.user_id)
+
+    async def newest(self, about: About, limit: int) -> Sequence[Notice]:
+        kept = [(at, one) for one, at in self._state.notices.values() if one.about is about]
+        return [one for _, one in sorted(kept, key=lambda pair: pair[0], reverse=True)[:limit]]
+
+    async def save(self, notice: Notice, at: datetime) -> None:
+        self._writable()
+        for known in await self.of(notice.about, notice.ref):
+            if known.user_id == notice.user_id:
+                del self._state.notices[known.user_id, known.message_id]
+        self._state.notices[notice.user_id, notice.message_id] = (notice, at)
+
+    async def remove(self, user_id: UserId, message_ids: Sequence[int]) -> None:
+        self._writable()
+        for message_id in message_ids:
+            self._state.notices.pop((user_id, message_id), None)
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        self._writable()
+        old = [key for key, (_, at) in self._state.notices.items() if at < before][:limit]
+        for key in old:
+            del self._state.notices[key]
+        return len(old)
+
+
+class MemoryInstances:
+    """See the port."""
+
+    def __init__(self, state: _State, writable: Callable[[], None]) -> None:
+        self._state = state
+        self._writable = writable
+
+    async def note(self, name: str, at: datetime, since: datetime) -> int:
+        self._writable()
+        known = self._state.instances
+        known[name] = at
+        for silent in [one for one, seen_at in known.items() if seen_at < since]:
+            del known[silent]
+        return len(known)
+
+    async def leave(self, name: str) -> None:
+        self._writable()
+        self._state.instances.pop(name, None)
 
 
 def _found(what: str, id: object, thing: T | None) -> T:  # noqa: A002 - the attribute's name

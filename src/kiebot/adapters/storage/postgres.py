@@ -34,6 +34,7 @@ from kiebot.ports.storage import Lead, UnitOfWork
 from kiebot.ports.system import Clock
 
 _LOCKS_OF_KIEBOT = 0x6B6965  # "kie": the first key of our advisory locks
+_QUEUES = _LOCKS_OF_KIEBOT + 1  # the first key of those that end with their transaction
 _MIGRATING = (_LOCKS_OF_KIEBOT << 32) + 1
 _CONNECT_S = 10
 _ACQUIRE_S = 30
@@ -218,6 +219,10 @@ class _Connection:
         with self._guarded():
             found: Row | None = await self._driver.fetchrow(query, *values)
             return found
+
+    async def queue_up(self, what: str) -> None:
+        if not self._is_snapshot:
+            await self.fetchrow("select pg_advisory_xact_lock($1, hashtext($2))", _QUEUES, what)
 
     async def run(self, script: str) -> None:
         """Run statements without values."""

@@ -27,6 +27,7 @@ from kiebot.core.language import Language
 from kiebot.core.margins import Billed, ModelSums
 from kiebot.core.media import Attachment, MediaKind, SentFile
 from kiebot.core.money import LARGEST_KOPECKS, Money
+from kiebot.core.notices import About, Notice
 from kiebot.core.tasks import FailReason, Failure, Outcome, Result, Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.updates import Update
@@ -63,6 +64,7 @@ TOPUP = (
 )
 UPDATE = "update_id, user_id, body, done_at, tries"
 SENT = "file_id, sent_as"
+NOTICE = "user_id, message_id, about, ref, has_file"
 
 
 def user(row: Row) -> User:
@@ -249,6 +251,19 @@ def task_row(value: Task) -> tuple[object, ...]:
 def sent_file(row: Row) -> SentFile:
     """A row of `SENT`."""
     return SentFile(file_id=row["file_id"], kind=MediaKind(row["sent_as"]))
+
+
+def notice(row: Row) -> Notice:
+    """A row of `NOTICE`."""
+    about = About(row["about"])
+    make = JobId if about is About.JOB else TopUpId
+    return Notice(
+        user_id=UserId(row["user_id"]),
+        message_id=row["message_id"],
+        about=about,
+        ref=make(row["ref"]),
+        has_file=bool(row["has_file"]),
+    )
 
 
 def address_key(address: str) -> str:

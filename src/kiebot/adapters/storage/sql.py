@@ -18,6 +18,7 @@ from kiebot.adapters.storage.rows import (
     ACT,
     ENTRY,
     JOB,
+    NOTICE,
     SENT,
     SWITCHED_OFF,
     TASK,
@@ -45,6 +46,7 @@ from kiebot.core.language import Language
 from kiebot.core.margins import Billed, ModelSums
 from kiebot.core.media import MediaKind, SentFile
 from kiebot.core.money import LARGEST_KOPECKS, Money
+from kiebot.core.notices import About, Notice
 from kiebot.core.tasks import Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId
 from kiebot.core.updates import Update
@@ -116,6 +118,9 @@ class Connection(Protocol):
         An entry is refused, and nothing moves, where its ref stands or the wallet has too little.
         """
 
+    async def queue_up(self, what: str) -> None:
+        """Where this transaction writes: wait until no other one of this name is open."""
+
     def give_up(self, error: BaseException) -> None:
         """Nothing of this transaction is to be stored."""
 
@@ -139,6 +144,8 @@ class SqlUnitOfWork:
         self.inbox = SqlInbox(connection)
         self.outbox = SqlOutbox(connection)
         self.sent = SqlSentFiles(connection)
+        self.notices = SqlNotices(connection)
+        self.instances = SqlInstances(connection)
 
     async def record(self, change: Change) -> None:
         """See the port."""
@@ -853,6 +860,27 @@ class SqlOutbox:
         )
         return [rows.untold(row) for row in found]
 
+    async def awaiting(
+        self, limit: int, after: UserId | None = None, *, local: bool
+    ) -> Sequence[UserId]:
+        # From person to person by the index, and not from event to event. The ids of people of the
+        # terminal are those below 0; no id is the largest or the smallest there is.
+        first, last = (-(2**63) + 1, -1) if local else (0, 2**63 - 1)
+        found = await self._connection.fetch(
+            "with recursive people (user_id, number) as ("
+            " select (select user_id from outbox where told_at is null"
+            "   and user_id between $1 and $2 order by user_id limit 1), 1"
+            " union all"
+            " select (select user_id from outbox where told_at is null"
+            "   and user_id > people.user_id and user_id <= $2 order by user_id limit 1),"
+            " number + 1 from people where number < $3 and people.user_id is not null)"
+            " select user_id from people where user_id is not null",
+            first if after is None else max(first, after + 1),
+            last,
+            limit,
+        )
+        return [UserId(row["user_id"]) for row in found]
+
     async def untold_of(
         self, user_id: UserId, limit: int, since: int | None = None
     ) -> Sequence[Untold]:
@@ -895,6 +923,8 @@ class SqlOutbox:
         )
 
     async def last_alert(self, cause: str) -> datetime | None:
+        # A row that is not there yet cannot be locked.
+        await self._connection.queue_up(f"alert {cause}")
         row = await self._connection.fetchrow(
             "select created_at from outbox where cause = $1 order by created_at desc limit 1",
             cause,
@@ -944,6 +974,99 @@ class SqlSentFiles:
             str(sent.kind),
             at,
         )
+
+
+class SqlNotices:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def of_person(self, user_id: UserId) -> Sequence[Notice]:
+        found = await self._connection.fetch(
+            f"select {NOTICE} from notices where user_id = $1 order by message_id", user_id
+        )
+        return [rows.notice(row) for row in found]
+
+    async def of(self, about: About, ref: JobId | TopUpId) -> Sequence[Notice]:
+        found = await self._connection.fetch(
+            f"select {NOTICE} from notices where about = $1 and ref = $2 order by user_id",
+            str(about),
+            ref,
+        )
+        return [rows.notice(row) for row in found]
+
+    async def newest(self, about: About, limit: int) -> Sequence[Notice]:
+        found = await self._connection.fetch(
+            f"select {NOTICE} from notices where about = $1 order by shown_at desc limit $2",
+            str(about),
+            limit,
+        )
+        return [rows.notice(row) for row in found]
+
+    async def save(self, notice: Notice, at: datetime) -> None:
+        await self._connection.fetch(
+            "delete from notices where about = $1 and ref = $2 and user_id = $3"
+            " returning message_id",
+            str(notice.about),
+            notice.ref,
+            notice.user_id,
+        )
+        await self._connection.fetch(
+            "insert into notices (user_id, message_id, about, ref, has_file, shown_at)"
+            " values ($1, $2, $3, $4, $5, $6)"
+            " on conflict (user_id, message_id) do update set about = excluded.about,"
+            " ref = excluded.ref, has_file = excluded.has_file, shown_at = excluded.shown_at"
+            " returning message_id",
+            notice.user_id,
+            notice.message_id,
+            str(notice.about),
+            notice.ref,
+            notice.has_file,
+            at,
+        )
+
+    async def remove(self, user_id: UserId, message_ids: Sequence[int]) -> None:
+        if message_ids:
+            await self._connection.fetch(
+                "delete from notices where user_id = $1"
+                f" and message_id in ({_places(message_ids, first=2)}) returning message_id",
+                user_id,
+                *message_ids,
+            )
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        gone = await self._connection.fetch(
+            "delete from notices where (user_id, message_id) in ("
+            " select user_id, message_id from notices where shown_at < $1 limit $2)"
+            " returning message_id",
+            before,
+            limit,
+        )
+        return len(gone)
+
+
+class SqlInstances:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def note(self, name: str, at: datetime, since: datetime) -> int:
+        await self._connection.fetch(
+            "insert into instances (name, seen_at) values ($1, $2)"
+            " on conflict (name) do update set seen_at = excluded.seen_at returning name",
+            name,
+            at,
+        )
+        await self._connection.fetch(
+            "delete from instances where seen_at < $1 returning name", since
+        )
+        row = await self._connection.fetchrow("select count(*) as instances from instances")
+        return 1 if row is None else int(row["instances"])
+
+    async def leave(self, name: str) -> None:
+        await self._connection.fetch("delete from instances where name = $1 returning name", name)
 
 
 # --- The steps of a change

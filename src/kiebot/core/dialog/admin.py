@@ -50,10 +50,7 @@ def request(t: Texts, case: Review, tz: tzinfo) -> Screen:
         lines.append(t.admin_blocked_since(t.notation.when(case.person.blocked_at, tz)))
     if topup.is_corrected:
         lines.append(t.admin_requested(t.money(topup.requested)))
-    if case.seen is not None:
-        seen = case.seen
-        when = t.notation.on(seen.reviewed_at or seen.created_at, tz)
-        lines.append(t.admin_seen(seen.id.upper(), t.topup_status[seen.status], when))
+    lines += _warning(t, case.seen, tz)
     if topup.receipt:
         lines.append(t.admin_receipts(len(topup.receipt)))
     lines += _decision(t, case, tz)
@@ -66,6 +63,35 @@ def request(t: Texts, case: Review, tz: tzinfo) -> Screen:
         ),
         media=receipt(topup.id, topup.receipt),
         review=topup.id,
+    )
+
+
+def joined(
+    t: Texts, case: Review, file: Attachment, number: int, tz: tzinfo, *, warns: bool
+) -> Screen:
+    """
+    One more file of a request that was shown before, and the decision once more. `warns`: it was
+    seen with another request.
+    """
+    topup = case.topup
+    who = person(t, case.person)
+    lines = [
+        t.admin_request(topup.id.upper(), t.money(topup.amount), who),
+        t.admin_receipt_more(str(number)),
+        *_warning(t, case.seen if warns else None, tz),
+        *_decision(t, case, tz),
+    ]
+    show = Button(
+        t.button_request(
+            topup.id.upper(), t.money(topup.amount), t.notation.at(topup.created_at, tz)
+        ),
+        Action.of("admin", "topup", "show", topup.id),
+        minor=True,
+    )
+    return Screen(
+        text="\n".join(lines),
+        buttons=(*decision_rows(t, topup), (show,), (_list_button(t), *menu.menu_row(t))),
+        media=(_file(topup.id, file, number),),
     )
 
 
@@ -116,10 +142,7 @@ def reason_question(
 
 def receipt(topup_id: TopUpId, files: Sequence[Attachment]) -> tuple[Media, ...]:
     """The files of a receipt, as they came."""
-    return tuple(
-        Media(url=file.reference, kind=kind_of(file.mime), name=f"receipt-{topup_id}-{number}")
-        for number, file in enumerate(files, start=1)
-    )
+    return tuple(_file(topup_id, file, number) for number, file in enumerate(files, start=1))
 
 
 def person(t: Texts, who: User) -> str:
@@ -142,6 +165,17 @@ def roubles(amount: Money) -> str:
     """An amount inside an action, as `parse_roubles` reads it: `450` or `450.50`."""
     whole, kopecks = divmod(amount.kopecks, 100)
     return f"{whole}.{kopecks:02}" if kopecks else str(whole)
+
+
+def _warning(t: Texts, seen: TopUp | None, tz: tzinfo) -> list[str]:
+    if seen is None:
+        return []
+    when = t.notation.on(seen.reviewed_at or seen.created_at, tz)
+    return [t.admin_seen(seen.id.upper(), t.topup_status[seen.status], when)]
+
+
+def _file(topup_id: TopUpId, file: Attachment, number: int) -> Media:
+    return Media(url=file.reference, kind=kind_of(file.mime), name=f"receipt-{topup_id}-{number}")
 
 
 def _decision(t: Texts, case: Review, tz: tzinfo) -> list[str]:

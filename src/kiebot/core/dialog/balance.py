@@ -18,6 +18,9 @@ from kiebot.core.terms import PaymentDetails, Terms
 from kiebot.core.topups import TopUp, TopUpStatus
 from kiebot.core.wallet import EntryKind, LedgerEntry, Wallet
 
+CARD_DIGITS = 16
+"""Digits of a card number that is written in fours. Source: ISO/IEC 7812, as banks issue them."""
+
 WHY_CHARS = 100
 """Characters of a reason beside a movement."""
 
@@ -96,7 +99,8 @@ def wrong_amount(t: Texts, terms: Terms) -> str:
 
 def transfer(t: Texts, topup: TopUp, payment: PaymentDetails, note: str = "") -> Screen:
     """Where to send the money; the receipt is asked for."""
-    where = " · ".join(word for word in (payment.bank, payment.card, payment.holder) if word)
+    card = card_number(payment.card)
+    where = " · ".join(word for word in (payment.bank, card, payment.holder) if word)
     parts = [f"{t.transfer(t.money(topup.amount))}\n{where}", t.receipt_wanted]
     if note:
         parts.insert(0, note)
@@ -105,8 +109,16 @@ def transfer(t: Texts, topup: TopUp, payment: PaymentDetails, note: str = "") ->
         text="\n\n".join(parts),
         buttons=((cancel,), menu.menu_row(t)),
         expects=Receipt(topup_id=topup.id),
-        copyable=(payment.card,),
+        copyable=(card,),
     )
+
+
+def card_number(card: str) -> str:
+    """As it stands on the card: sixteen digits in fours; anything else as the owner wrote it."""
+    digits = "".join(card.split())
+    if len(digits) != CARD_DIGITS or not (digits.isascii() and digits.isdigit()):
+        return card
+    return " ".join(digits[at : at + 4] for at in range(0, CARD_DIGITS, 4))
 
 
 def receipt_taken(t: Texts, topup: TopUp) -> Screen:

@@ -19,6 +19,7 @@ from kiebot.core.language import Language
 from kiebot.core.money import Money
 from kiebot.core.params import FileParam, FilesParam, TextParam
 from kiebot.core.pricing import Count
+from kiebot.core.topups import TopUp, TopUpStatus
 from kiebot.core.wallet import Wallet
 
 PAGE = 8
@@ -45,14 +46,19 @@ class Visit:
     wallet: Wallet
     open_jobs: int = 0
     draft: tuple[Job, Model] | None = None
+    topup: TopUp | None = None
     is_admin: bool = False
 
 
 def start(t: Texts, visit: Visit) -> Screen:
     """The first screen, and the one to which everything leads back."""
     hello = t.greeting(shortened(visit.name, 64)) if visit.name.strip() else t.greeting_nameless
-    text = f"{hello}\n{t.promise}\n\n{t.balance_line(t.money(visit.wallet.available))}"
-    return Screen(text=text, buttons=main_rows(t, visit))
+    lines = [hello, t.promise, "", t.balance_line(t.money(visit.wallet.available))]
+    if visit.topup is not None:
+        is_awaited = visit.topup.status is TopUpStatus.PENDING
+        say = t.receipt_awaited if is_awaited else t.receipt_checked
+        lines.append(say(t.money(visit.topup.amount)))
+    return Screen(text="\n".join(lines), buttons=main_rows(t, visit))
 
 
 def main_rows(t: Texts, visit: Visit) -> tuple[Row, ...]:

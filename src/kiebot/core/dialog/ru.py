@@ -253,6 +253,8 @@ RU = Texts(
     greeting_nameless="Привет! Картинки, видео, музыка и озвучка от лучших нейросетей.",
     promise="Платите только за готовое: не получилось — деньги вернутся сами.",
     balance_line=lambda balance: f"Баланс: {balance}",
+    receipt_awaited=lambda amount: f"Пополнение на {amount}: ждём чек.",
+    receipt_checked=lambda amount: f"Пополнение на {amount}: проверяем чек.",
     button_balance="💳 Баланс",
     button_history="🕘 История",
     button_help="❓ Помощь",
@@ -328,6 +330,7 @@ RU = Texts(
     # Generation
     usually=lambda time: f"Обычно {time}.",
     text_wanted=lambda bounds: f"Напишите ответом: {bounds}.",
+    asked_within=lambda asked, bounds: f"{asked} ({bounds}).",
     chars_up_to=lambda most: f"до {_chars(most)}",
     chars_between=lambda least, most: f"от {NOTATION.number(least)} до {_chars(most)}",
     number_wanted=lambda bounds: f"Напишите число: {bounds}.",
@@ -373,7 +376,7 @@ RU = Texts(
     button_setting=lambda label, value: f"⚙️ {label}: {value}",
     button_settings="⚙️ Все настройки",
     settings=lambda title: f"{title}: настройки. Что меняем?",
-    not_set="не задано",
+    not_set="не выбрано",
     no_price="Для таких ответов цены нет, поэтому купить их нельзя. Деньги не тронуты.",
     no_price_sold=lambda sold: f"Можно выбрать: {sold}.",
     no_length=lambda label: (
@@ -384,6 +387,7 @@ RU = Texts(
     in_work=_in_work,
     in_work_elapsed=lambda time: f"Прошло {time}.",
     in_work_usual=lambda time, usual: f"{time} из обычных {usual}.",
+    in_work_longer=lambda time: f"{time}, дольше обычного.",
     in_work_leave="Можно закрыть чат: результат придёт сюда.",
     in_work_held=lambda price: (
         f"{price} отложены в резерв и спишутся, только когда всё будет готово."
@@ -468,6 +472,7 @@ RU = Texts(
     no_open_jobs="Сейчас ничего не готовится.",
     running_for=lambda time: f"уже {time}",
     running_of=lambda time, usual: f"{time} из обычных {usual}",
+    running_longer=lambda time: f"{time}, дольше обычного",
     # News
     result=lambda price, balance: f"Списано {price}, осталось {balance}",
     result_unpriced=lambda price: f"Списано {price}",
@@ -503,6 +508,9 @@ RU = Texts(
     topup_rejected_why=lambda why: f"Причина: {why}",
     topup_rejected_ask="Если перевод был, сделайте новую заявку и пришлите чек ещё раз.",
     draft_waits=lambda title: f"Вас ждёт черновик: {title}.",
+    draft_lacks=lambda title, price, lack: (
+        f"Черновик {title} стоит {price}, не хватает ещё {lack}. Он сохранён."
+    ),
     button_draft_waits=lambda title, price: f"📝 {title} · {price}",
     # Administrators
     admin_topups=lambda count: f"Ждут проверки: {_n(count, 'заявка', 'заявки', 'заявок')}",
@@ -515,6 +523,7 @@ RU = Texts(
     ),
     admin_requested=lambda amount: f"Человек назвал {amount}.",
     admin_receipts=lambda count: f"Чек: {_n(count, 'файл', 'файла', 'файлов')}",
+    admin_receipt_more=lambda number: f"Ещё один файл чека, {number}-й",
     admin_seen=lambda number, status, day: (
         f"⚠️ Этот же чек уже был в заявке {number} ({status}, {day})"
     ),
@@ -709,5 +718,4 @@ RU = Texts(
     telegram_links="Telegram не принял файл. Он здесь:",
     telegram_not_loaded=lambda count: f"Не удалось показать файлов: {count}.",
     telegram_only_one="Здесь нужен один файл: взят первый.",
-    telegram_busy="Слишком много сразу. Подождите немного и повторите.",
 )

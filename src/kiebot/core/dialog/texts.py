@@ -156,6 +156,8 @@ class Texts:
     greeting_nameless: Words
     promise: Words
     balance_line: Said
+    receipt_awaited: Said  # amount of a top-up
+    receipt_checked: Said
     button_balance: Words
     button_history: Words
     button_help: Words
@@ -192,6 +194,7 @@ class Texts:
     # Generation
     usually: Said
     text_wanted: Said  # the bounds
+    asked_within: Said2  # what is asked for, the bounds
     chars_up_to: Counted
     chars_between: Callable[[int, int], str]
     number_wanted: Said  # the bounds
@@ -239,6 +242,7 @@ class Texts:
     in_work: Callable[[str, MediaKind], str]
     in_work_elapsed: Said
     in_work_usual: Said2
+    in_work_longer: Said
     in_work_leave: Words
     in_work_held: Said
     not_enough: Said3  # lack, needed, available
@@ -291,6 +295,7 @@ class Texts:
     no_open_jobs: Words
     running_for: Said
     running_of: Said2
+    running_longer: Said
 
     # News
     result: Said2  # price, balance
@@ -314,6 +319,7 @@ class Texts:
     topup_rejected_why: Said
     topup_rejected_ask: Words
     draft_waits: Said
+    draft_lacks: Said3  # title, price, lack
     button_draft_waits: Said2  # title, price
 
     # Administrators
@@ -325,6 +331,7 @@ class Texts:
     admin_topped_up: Callable[[int, str], str]
     admin_requested: Said
     admin_receipts: Counted
+    admin_receipt_more: Said  # the number of the file
     admin_seen: Said3  # id, status, day
     topup_status: dict[TopUpStatus, str]
     admin_approved: Said3  # amount, who, when
@@ -446,7 +453,6 @@ class Texts:
     telegram_links: Words  # before the addresses of files that could not be sent
     telegram_not_loaded: Counted  # files that could not be sent and have no address
     telegram_only_one: Words  # of several files
-    telegram_busy: Words  # too much came at once
 
     def money(self, amount: Money) -> str:
         """An amount as this language writes it."""
