@@ -50,7 +50,9 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, or with `-- ARGS` pytest with these arguments."""
     install(session, "test", project=True)
-    session.run("pytest", *(session.posargs or ["-n", "4", "--dist", "worksteal"]))
+    session.run(
+        "pytest", *(session.posargs or ["-n", "4", "--dist", "load", "--maxschedchunk", "1"])
+    )
 
 
 @nox.session

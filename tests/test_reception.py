@@ -19,6 +19,7 @@ from kiebot.core.errors import (
     FrontendUnavailableError,
     LeadLostError,
     MediaError,
+    SilencedError,
     StorageUnavailableError,
     UpdateDoneError,
 )
@@ -54,9 +55,13 @@ class Desk:
     shares: list[int] = field(factory=list)
     happened: asyncio.Condition = field(factory=asyncio.Condition)
 
-    async def handle(self, update: Mapping[str, Any]) -> asyncio.Future[None] | None:
+    async def handle(
+        self, update: Mapping[str, Any], is_ours: Callable[[], bool] = lambda: True
+    ) -> asyncio.Future[None] | None:
         await self._note(self.began, update["update_id"])
         await self.act(update)
+        if not is_ours():
+            raise SilencedError("another one's")
         await self._note(self.handled, update["update_id"])
         return self.replies.get(update["update_id"])
 
@@ -455,6 +460,26 @@ async def test_a_newer_update_does_not_wait_for_a_reply(house: House) -> None:
         await house.all_answered()
 
     assert house.desk.began == [1, 2]
+
+
+async def test_what_may_be_another_ones_to_answer_is_looked_at_again(house: House) -> None:
+    """Where there is no other one, the person must not be left without a reply."""
+    silenced = [True]
+
+    async def hesitates(_: Mapping[str, Any]) -> None:
+        if silenced:
+            silenced.pop()
+            raise SilencedError("perhaps another one leads")
+
+    house.desk.act = hesitates
+    async with house.open() as reception:
+        await reception.take_in([update(1)])
+        await _until(house.has_outcome)
+        house.shop.clock.advance(60)
+        await house.all_answered()
+
+    assert house.desk.handled == [1]
+    assert house.outcomes == ["elsewhere", "done"]
 
 
 async def test_an_update_is_answered_when_its_reply_is_there(house: House) -> None:

@@ -21,6 +21,7 @@ from kiebot.core.errors import (
     FrontendRefusedError,
     FrontendUnavailableError,
     LeadLostError,
+    SilencedError,
     StorageError,
     UpdateDoneError,
 )
@@ -101,6 +102,7 @@ class Reception:
         self._pulse = Pulse()
         self._at_work: dict[UserId, asyncio.Task[None]] = {}
         self._lingering: dict[UserId, asyncio.Event] = {}
+        self._until: dict[UserId, float] = {}
         self._presses = asyncio.Semaphore(PRESSES_AT_ONCE)
         self._beside: set[asyncio.Task[None]] = set()
         self._turned_away: dict[UserId, float] = {}
@@ -174,6 +176,7 @@ class Reception:
         room = AT_ONCE - len(self._at_work) + len(self._lingering)
         if room <= 0 or (lead is not None and not lead.holds()):
             return
+        until = self._lease_from_now()
         try:
             taken = await self._inbox.take(self._taker, room, self._lease, lead)
         except StorageError as error:
@@ -186,6 +189,7 @@ class Reception:
             if earlier is not None and earlier.get_name() == name:
                 # We were too busy to say in time that we serve them, and still do.
                 continue
+            self._until[update.user_id] = until
             self._at_work[update.user_id] = asyncio.create_task(
                 self._handle(update, lead, earlier), name=name
             )
@@ -224,8 +228,10 @@ class Reception:
         try:
             with self._inbox.handling(update, lead):
                 async with asyncio.timeout(PATIENCE_S):
-                    reply = await self._frontend.handle(json.loads(update.body))
-        except UpdateDoneError:
+                    reply = await self._frontend.handle(
+                        json.loads(update.body), lambda: self._is_ours(update, lead)
+                    )
+        except (UpdateDoneError, SilencedError):
             return "elsewhere"
         except FrontendRefusedError:
             return "refused"
@@ -261,13 +267,16 @@ class Reception:
                 await _first(IDLE_S, (newer, self._stopping), (reply,))
         finally:
             del self._lingering[update.user_id]
-        return "done"
+        is_silenced = not reply.cancelled() and isinstance(reply.exception(), SilencedError)
+        return "elsewhere" if is_silenced else "done"
 
     async def _show(self, update: Update, make_screen: ShowScreen) -> str:
         try:
             await self._frontend.show(update.user_id, await make_screen(update.user_id))
         except FrontendRefusedError:
             return "refused"
+        except SilencedError:
+            return "elsewhere"
         except FrontendUnavailableError:
             return "unreached"
         except (StorageError, LeadLostError):
@@ -310,16 +319,27 @@ class Reception:
             people = list(self._at_work)
             if not people:
                 continue
+            until = self._lease_from_now()
             try:
                 kept = await self._inbox.keep(self._taker, people, self._lease, lead)
             except (StorageError, LeadLostError) as error:
                 log.debug("not kept: %s", error)
                 continue
+            self._until |= {user_id: until for user_id in kept if user_id in self._at_work}
             for user_id in set(people) - kept:
                 handling = self._at_work.get(user_id)
                 if handling is not None and not handling.done():
                     log.warning("another instance serves the person", extra={"user_id": user_id})
                     handling.cancel()
+
+    def _is_ours(self, update: Update, lead: Lead | None) -> bool:
+        """Whether nobody else can have taken the person meanwhile."""
+        if lead is not None:
+            return lead.holds()
+        return asyncio.get_running_loop().time() < self._until.get(update.user_id, 0.0)
+
+    def _lease_from_now(self) -> float:
+        return asyncio.get_running_loop().time() + self._lease.total_seconds()
 
     async def _live(self) -> None:
         """Share what the frontend may send in a second with the other instances."""
@@ -360,6 +380,7 @@ class Reception:
     def _tidy(self) -> None:
         for user_id in [id_ for id_, task in self._at_work.items() if task.done()]:
             task = self._at_work.pop(user_id)
+            self._until.pop(user_id, None)
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error("handling ended unexpectedly", exc_info=error)
 

@@ -222,7 +222,7 @@ class TelegramShop(Shop):
             "TELEGRAM_BOT_TOKEN": self._thread.telegram.token,
             "TELEGRAM_API_URL": self._thread.telegram.url,
             "HOST": "127.0.0.1",
-            "LEASE_SECONDS": "2",
+            "LEASE_SECONDS": "5",
             "LOG_LEVEL": "debug",
             **self.settings,
         }

@@ -276,7 +276,7 @@ async def test_one_that_is_killed_again_and_again(
     tmp_path: Path, telegram: TelegramServer, seed: int, size: Size
 ) -> None:
     """Polling on SQLite: nobody is there until the next one was started."""
-    people, kills = size(30, 3)
+    people, kills = size(20, 3)
     async with chaos(tmp_path, telegram, f"sqlite:///{tmp_path}/kiebot.db", seed) as shop:
         shop.crowd.fill(people)
         await gives(shop)
@@ -295,7 +295,7 @@ async def test_a_standby_takes_over_again_and_again(
     tmp_path: Path, telegram: TelegramServer, postgres_dsn: str, seed: int, size: Size
 ) -> None:
     """Polling on PostgreSQL: of two, one is killed, or frozen and woken when it is too late."""
-    people, kills = size(30, 3)
+    people, kills = size(20, 3)
     async with chaos(tmp_path, telegram, postgres_dsn, seed) as shop:
         shop.crowd.fill(people)
         await gives(shop)
@@ -458,6 +458,8 @@ async def test_three_share_a_thousand_updates(
 
         async with shop.crowd.shopping():
             pass
+        # The second and third press of each are answered, too.
+        await shop.settles()
         asked = {
             customer.user_id: [shop.rng.choice(sorted(ANSWERS)) for _ in range(4)]
             for customer in shop.crowd.customers

@@ -12,11 +12,17 @@ from attrs import define, evolve, field
 
 from kiebot.adapters.frontend.telegram import REPLY_S, TelegramFrontend
 from kiebot.adapters.frontend.telegram_send import Pace
+from kiebot.adapters.frontend.telegram_updates import Watch, make_bot
 from kiebot.adapters.kie.stub import BytesFile
 from kiebot.adapters.storage.memory import MemoryStorage
 from kiebot.conversation import Conversation
 from kiebot.core.dialog.screen import Action, Button, Media, Screen
-from kiebot.core.errors import FrontendRefusedError, FrontendUnavailableError, MediaError
+from kiebot.core.errors import (
+    FrontendRefusedError,
+    FrontendUnavailableError,
+    MediaError,
+    SilencedError,
+)
 from kiebot.core.media import MediaKind
 from kiebot.core.terms import Terms
 from kiebot.core.users import UserId
@@ -480,6 +486,46 @@ async def test_a_message_of_progress_that_the_person_deleted_is_left_alone(
     edits = [call for call in bench.telegram.called("editMessageText") if "⏳" in str(call.params)]
     assert len(edits) <= 2
     assert await bench.shop.kiebot.notices.of_person(BUYER) == []
+
+
+async def test_who_may_not_be_the_only_one_says_nothing(bench: Bench) -> None:
+    """What was read may be what another instance has just stored for the same update."""
+    bench.telegram.person(BUYER, "Аня").types("/start")
+    await bench.handled()
+    before = len(called(bench, "sendMessage"))
+    said = {
+        "update_id": 10**6,
+        "message": {"message_id": 1, "from": {"id": BUYER}, "chat": {"id": BUYER}, "text": "/help"},
+    }
+
+    with pytest.raises(SilencedError):
+        await bench.frontend.handle(said, lambda: False)
+
+    assert len(called(bench, "sendMessage")) == before
+    await bench.frontend.handle(said, lambda: True)
+    assert len(called(bench, "sendMessage")) == before + 1
+
+
+async def test_a_reply_that_was_not_given_is_known(telegram: TelegramServer) -> None:
+    """For a moment it was not sure who leads: the update must not count as answered."""
+    may_speak = [False]
+    bot = make_bot(telegram.token, telegram.url, Watch(lambda: all(may_speak), lambda *_: None))
+    clock = FakeClock()
+    shop = stub_shop(MemoryStorage(clock=clock), clock, TERMS)
+    telegram.person(BUYER, "Аня").types("/start")
+    frontend = TelegramFrontend(Conversation(shop.kiebot, clock=clock), bot, pace=FAST)
+    said = {
+        "update_id": 1,
+        "message": {"message_id": 1, "from": {"id": BUYER}, "chat": {"id": BUYER}, "text": "/help"},
+    }
+
+    with pytest.raises(SilencedError):
+        await frontend.handle(said)
+    may_speak.clear()
+    await frontend.handle(said)
+
+    assert len(telegram.called("sendMessage")) == 1
+    await frontend.close()
 
 
 # --- Receipts and administrators

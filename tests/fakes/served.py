@@ -207,7 +207,7 @@ async def served(
         "HOST": "127.0.0.1",
         "PORT": "0",
         "LOG_FORMAT": "json",
-        "LEASE_SECONDS": "2",
+        "LEASE_SECONDS": "5",
     }
     async with aiohttp.ClientSession() as session:
         shop = Served(folder, telegram, known | settings, session)

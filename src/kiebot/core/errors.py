@@ -390,6 +390,10 @@ class FrontendUnavailableError(KiebotError):
         self.retry_s = retry_s
 
 
+class SilencedError(FrontendUnavailableError):
+    """It is not for this instance to speak now: another one leads, or serves the person."""
+
+
 class StorageError(KiebotError):
     """The database failed; the driver's error is the cause."""
 

@@ -1,7 +1,7 @@
 """Where people are."""
 
 from asyncio import Future
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -37,18 +37,23 @@ class Frontend(Protocol):
 class UpdateFrontend(Frontend, Protocol):
     """A frontend that is told in updates what people did; whoever receives them keeps them."""
 
-    async def handle(self, update: Mapping[str, object]) -> "Future[None] | None":
+    async def handle(
+        self, update: Mapping[str, object], is_ours: Callable[[], bool] = lambda: True
+    ) -> "Future[None] | None":
         """
         Do what an update asks for, to its end: the use-case, and the reply.
 
         A reply that cannot be delivered now is not waited for long: it is tried on while others
-        are served, until a newer one replaces it. What is returned then is done when that is over;
-        None where nothing is left. An update that makes no sense is over with.
+        are served, until a newer one replaces it. What is returned then is done when that is over
+        (SilencedError, too); None where nothing is left. An update that makes no sense is over
+        with. `is_ours` says whether no other instance may be handling it meanwhile: what was read
+        then is answered by nobody but that one.
 
         Raises:
             StorageError: Nothing can be looked up or stored; try later.
             UpdateDoneError: Another instance did it, and replies.
             LeadLostError: Another instance leads, and does it.
+            SilencedError: Nothing was said, as that may be for another instance to do.
             Exception: Whatever else goes wrong unexpectedly: it is tried again some times.
         """
 

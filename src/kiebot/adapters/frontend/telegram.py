@@ -42,7 +42,6 @@ from kiebot.adapters.frontend.telegram_read import NotUnderstood, attachment, re
 from kiebot.adapters.frontend.telegram_send import (
     EDIT_WEIGHT,
     Pace,
-    SilencedError,
     TelegramSender,
     UnsendableError,
 )
@@ -54,7 +53,12 @@ from kiebot.core.dialog.menu import message as sentence
 from kiebot.core.dialog.ru import RU
 from kiebot.core.dialog.screen import Press, Say, Screen
 from kiebot.core.dialog.texts import Texts
-from kiebot.core.errors import FrontendRefusedError, FrontendUnavailableError, KiebotError
+from kiebot.core.errors import (
+    FrontendRefusedError,
+    FrontendUnavailableError,
+    KiebotError,
+    SilencedError,
+)
 from kiebot.core.language import Language
 from kiebot.core.media import MediaKind
 from kiebot.core.notices import About, Notice
@@ -181,6 +185,7 @@ class Watched:
 class Outcome:
     """What came of an update: the error that its handler raised, if any."""
 
+    is_ours: Callable[[], bool]
     error: Exception | None = None
 
 
@@ -216,11 +221,13 @@ class TelegramFrontend:
 
     # The port
 
-    async def handle(self, update: Mapping[str, object]) -> asyncio.Future[None] | None:
+    async def handle(
+        self, update: Mapping[str, object], is_ours: Callable[[], bool] = lambda: True
+    ) -> asyncio.Future[None] | None:
         """See the port."""
         if not update.keys() & set(UPDATES):
             return None
-        outcome = Outcome()
+        outcome = Outcome(is_ours)
         try:
             whole = whole_update(update)
             await self._dispatcher.feed_raw_update(self._bot, whole, outcome=outcome)
@@ -228,7 +235,7 @@ class TelegramFrontend:
             # Its content is nobody's business, in the log neither.
             log.warning("an update cannot be read", extra={"update_id": update.get("update_id")})
             if (user_id := self._whose(update)) is not None and "my_chat_member" not in update:
-                await self._not_understood(user_id)
+                await self._not_understood(user_id, outcome)
         if outcome.error is not None:
             raise outcome.error
         user_id = self._whose(update)
@@ -372,7 +379,7 @@ class TelegramFrontend:
                 notices = await self._conversation.notices.of_person(UserId(event.from_user.id))
                 await self._forget(notices)
 
-    async def _on_message(self, message: Message) -> None:
+    async def _on_message(self, message: Message, outcome: Outcome) -> None:
         sender = message.from_user
         if message.chat.type != ChatType.PRIVATE or sender is None or sender.is_bot:
             return
@@ -388,21 +395,22 @@ class TelegramFrontend:
         if message.forward_origin and await self._conversation.asks_for_person(user_id):
             did = Say(writer_of(message.forward_origin))
         if isinstance(did, NotUnderstood):
-            await self._not_understood(user_id)
+            await self._not_understood(user_id, outcome)
             return
         screen = await self._conversation.handle(user_id, did)
         # The files of an album are answered by one message, which says what all of them led to.
         onto = visitor.album_answer if is_more and not screen.media else None
         delivery = Delivery(user_id=user_id, screen=screen, onto=onto)
         visitor.album = album
-        await self._reply(delivery, visitor)
+        await self._reply(delivery, visitor, outcome)
         visitor.album_answer = delivery.shown
 
-    async def _not_understood(self, user_id: UserId) -> None:
+    async def _not_understood(self, user_id: UserId, outcome: Outcome) -> None:
         t = await self._conversation.texts(user_id)
-        await self._reply(Delivery(user_id=user_id, screen=_hint(t)), self._visitor(user_id))
+        delivery = Delivery(user_id=user_id, screen=_hint(t))
+        await self._reply(delivery, self._visitor(user_id), outcome)
 
-    async def _on_press(self, query: CallbackQuery) -> None:
+    async def _on_press(self, query: CallbackQuery, outcome: Outcome) -> None:
         self._errand(self._let_go(query.id))
         message = query.message
         if query.from_user.is_bot or (message and message.chat.type != ChatType.PRIVATE):
@@ -425,7 +433,7 @@ class TelegramFrontend:
             onto = pressed if pressed and pressed.is_text and not screen.media else None
         visitor.sent = (pressed.message_id, data) if pressed and screen.media else None
         delivery = Delivery(user_id=user_id, screen=screen, onto=onto)
-        await self._reply(delivery, visitor, pressed, data)
+        await self._reply(delivery, visitor, outcome, pressed, data)
 
     def _is_double_tap(self, visitor: Visitor, user_id: UserId, press: tuple[int, str]) -> bool:
         """Whether the files that a press asks for are there already, or on their way."""
@@ -451,11 +459,15 @@ class TelegramFrontend:
         self,
         delivery: Delivery,
         visitor: Visitor,
+        outcome: Outcome,
         pressed: Place | None = None,
         data: str = "",
     ) -> None:
         """Show a reply; what was not delivered yet of an earlier one is over with."""
         user_id = delivery.user_id
+        if not outcome.is_ours():
+            # What was read may be what another instance has just stored for the same update.
+            raise SilencedError("another instance may serve the person")
         earlier = self._replies.pop(user_id, None)
         if earlier is not None:
             earlier.cancel()
@@ -472,8 +484,12 @@ class TelegramFrontend:
         reply.add_done_callback(lambda _: self._replied(user_id, reply))
         # The next update of this person, and the place of this one, are not held up for long.
         await asyncio.wait({reply}, timeout=self._reply_s)
+        if reply.done() and not reply.cancelled():
+            reply.result()
 
     def _replied(self, user_id: UserId, reply: asyncio.Task[None]) -> None:
+        if not reply.cancelled() and (error := reply.exception()) is not None:
+            log.info("no reply was given: %s", error, extra={"user_id": user_id})
         if self._replies.get(user_id) is reply:
             del self._replies[user_id]
 
@@ -489,9 +505,8 @@ class TelegramFrontend:
                     log.info("nobody reads the reply: %s", error, extra={"user_id": user_id})
                     return
                 except SilencedError:
-                    # Whoever leads now says where the person is.
-                    log.info("the reply is another instance's", extra={"user_id": user_id})
-                    return
+                    # Whoever serves the person now says where they are: perhaps we ourselves.
+                    raise
                 except KiebotError as error:
                     retry_s = getattr(error, "retry_s", None) or 0.0
                     log.warning("the reply waits: %s", error, extra={"user_id": user_id})

@@ -27,7 +27,7 @@ from aiolimiter import AsyncLimiter
 from attrs import define, field, frozen
 
 from kiebot.adapters.frontend.telegram_updates import NotLeadingError
-from kiebot.core.errors import FrontendRefusedError, FrontendUnavailableError
+from kiebot.core.errors import FrontendRefusedError, FrontendUnavailableError, SilencedError
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +83,6 @@ class UnsendableError(Exception):
     def is_unmodified(self) -> bool:
         """An edit that would change nothing."""
         return "not modified" in self.why
-
-
-class SilencedError(FrontendUnavailableError):
-    """Another instance speaks here now."""
 
 
 @frozen(kw_only=True)
