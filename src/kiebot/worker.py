@@ -253,7 +253,7 @@ class Worker:
                     await self._take_up_news(telling, lead)
                 except StorageError as error:
                     # Who is being told already is told to the end.
-                    log.error("nothing is told: %s", error)  # noqa: TRY400 - nobody's mistake
+                    log.warning("nothing is told: %s", error)
                     await _first(REST_S, ends)
                 else:
                     await _first(IDLE_S, (beat, *ends), telling.values())

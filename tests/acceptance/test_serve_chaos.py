@@ -480,10 +480,11 @@ async def test_three_share_a_thousand_updates(
                 for message in customer.phone.messages
                 if message.is_from_bot and message.versions[0].at > before
             ]
-            expected = asked[who]
-            assert len(replies) == len(expected), customer.phone.screen()
-            for reply, command in zip(replies, expected, strict=True):
-                assert ANSWERS[command] in reply, customer.phone.screen()
+            # In order; a reply that waits for Telegram is replaced by the next, the last never.
+            left = iter(asked[who])
+            for reply in replies:
+                assert any(ANSWERS[command] in reply for command in left), customer.phone.screen()
+            assert ANSWERS[asked[who][-1]] in replies[-1], customer.phone.screen()
         shares = [len(telegram.called("sendMessage", by=each.name)) for each in shop.running]
         assert all(shares), shares
         await shop.ends()
