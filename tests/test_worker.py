@@ -263,7 +263,7 @@ async def test_who_cannot_be_reached_counts_as_told(shop: Shop) -> None:
 async def test_what_could_not_be_told_waits_in_order(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    deaf = Deaf(refusals=[StorageError("odd")])
+    deaf = Deaf(refusals=[StorageError("odd")] * 100)
     shop.worker = Worker(shop.kiebot, deaf, deaf.screen_of, audience=BUYER)
     await settle(shop, "рыжий кот")
     await settle(shop, "fail")
