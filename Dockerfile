@@ -4,11 +4,15 @@
 
 FROM python:3.13-slim AS build
 WORKDIR /src
+# What is locked by its hash, and nothing else; no code of a package runs while it is installed.
+COPY requirements.lock requirements-build.lock ./
+RUN python -m venv --without-pip /opt/kiebot \
+ && pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements-build.lock \
+ && pip --python /opt/kiebot/bin/python install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
- && python -m venv --without-pip /opt/kiebot \
- && pip --python /opt/kiebot/bin/python install --no-cache-dir /dist/*.whl
+RUN pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation --wheel-dir /dist . \
+ && pip --python /opt/kiebot/bin/python install --no-cache-dir --no-index --no-deps /dist/*.whl
 
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="kiebot" org.opencontainers.image.licenses="MIT"

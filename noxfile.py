@@ -57,9 +57,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def plants(session: nox.Session) -> None:
-    """Plant known mistakes with money into copies, and show that the tests find each."""
+    """
+    Plant known mistakes into copies, and show that the tests find each: `-- money`, with money,
+    `-- security`, holes; all of them without either.
+    """
     install(session, "test", project=True)
-    session.run("python", "-m", "tests.plants")
+    session.run("python", "-m", "tests.plants", *session.posargs)
 
 
 @nox.session
@@ -70,11 +73,123 @@ def chaos(session: nox.Session) -> None:
     session.run("pytest", "tests/acceptance/test_serve_chaos.py", *options)
 
 
+BENCHMARKS = (
+    "whole_job_postgres",
+    "whole_job_sqlite",
+    "hot_wallet",
+    "peers",
+    "press",
+    "ledger_growth",
+    "open_jobs",
+    "startup",
+    "audit",
+)
+"""Modules of `benchmarks`, each with a session of its name."""
+
+
+def measured(name: str) -> None:
+    """Make the session of a benchmark."""
+
+    def run(session: nox.Session) -> None:
+        install(session, "bench", project=True)
+        session.run("python", "-m", f"benchmarks.{name}", *session.posargs)
+        session.run("python", "-m", "benchmarks.report")
+
+    run.__doc__ = f"Measure what benchmarks/{name}.py says; `-- --rounds N` and its own options."
+    nox.session(name=name)(run)
+
+
+for benchmark in BENCHMARKS:
+    measured(benchmark)
+
+
 @nox.session
-def open_jobs(session: nox.Session) -> None:
-    """Measure what 10,000 open jobs take of one process; `-- --jobs N --seconds S`."""
+def benchmarks(session: nox.Session) -> None:
+    """Measure everything and write docs/performance.md: a quarter of an hour, if it is quiet."""
+    install(session, "bench", project=True)
+    for name in (*BENCHMARKS, "flame"):
+        session.run("python", "-m", f"benchmarks.{name}")
+    session.run("python", "-m", "benchmarks.report")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site of docs/ into build/site; a broken link or a stale page is an error."""
+    install(session, "docs", project=True)
+    session.run("python", "-m", "tools.reference", "--check")
+    options = ["-W", "--keep-going", "-n", "-q", "-b", "html"]
+    session.run("sphinx-build", *options, "docs", "build/site")
+    session.log("the site is at build/site/index.html")
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Make the pictures of docs/images anew: of the terminal, and of Telegram."""
     install(session, "test", project=True)
-    session.run("python", "-m", "benchmarks.open_jobs", *session.posargs)
+    session.run("python", "-m", "tools.screenshots")
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Lock what the image installs, each release by its hashes (uv); every Python kiebot is for."""
+    install(session, "lock", project=False)
+    options = ["--quiet", "--universal", "--generate-hashes", "--upgrade"]
+    # Who installs from it says where from.
+    options += ["--no-emit-index-url", "--no-emit-find-links"]
+    options += ["--python-version", "3.11", "--custom-compile-command", "nox -s lock"]
+    session.run("uv", "pip", "compile", *options, "-o", "requirements.lock", "pyproject.toml")
+    with tempfile.TemporaryDirectory() as name:
+        needed = Path(name) / "build-system.in"
+        needed.write_text("\n".join(PYPROJECT["build-system"]["requires"]), "utf-8")
+        options += ["--no-annotate", "-o", "requirements-build.lock"]
+        session.run("uv", "pip", "compile", *options, str(needed))
+
+
+@nox.session
+def audit_dependencies(session: nox.Session) -> None:
+    """
+    Look for known vulnerabilities in what is locked (pip-audit), by what PyPI knows of them.
+
+    It needs the network, and fails, saying so, where nobody could be asked. `-- -s osv` asks
+    another service.
+    """
+    install(session, "audit", project=False)
+    with tempfile.TemporaryDirectory() as name:
+        for lock_file in ("requirements.lock", "requirements-build.lock"):
+            found = Path(name) / f"{lock_file}.json"
+            # 1 is both: something was found, or nobody could be asked.
+            session.run(
+                *["pip-audit", "--requirement", lock_file, "--disable-pip", "--require-hashes"],
+                *["--format", "json", "--output", str(found), "--progress-spinner", "off"],
+                *session.posargs,
+                success_codes=[0, 1],
+            )
+            said = found.read_text("utf-8") if found.exists() else ""
+            known = json.loads(said)["dependencies"] if said else []
+            # pip-audit calls it a success when it was told of no package at all.
+            skipped = [each["name"] for each in known if "skip_reason" in each]
+            if not known or skipped:
+                session.error(
+                    f"not audited: {len(skipped) or 'all'} packages of {lock_file}. The service"
+                    " that knows of vulnerabilities could not be asked (no network, or a mirror"
+                    " without it); try where it can be, or another one: `-- -s osv`"
+                )
+            wrong = [
+                f"{each['name']} {each['version']}: {hole['id']}, mended in"
+                f" {', '.join(hole['fix_versions']) or 'no release yet'}"
+                for each in known
+                for hole in each["vulns"]
+            ]
+            if wrong:
+                session.error("known vulnerabilities:\n" + "\n".join(wrong))
+            session.log(f"{lock_file}: {len(known)} packages, no known vulnerability")
+
+
+@nox.session
+def newcomer(session: nox.Session) -> None:
+    """Follow the owner's tutorial to the letter in a fresh copy, installation and all."""
+    install(session, "test", project=True)
+    session.run("pytest", "--newcomer", "tests/acceptance/test_tutorial.py", *session.posargs)
 
 
 @nox.session

@@ -7,8 +7,10 @@ The rules of a session:
   (`tests/fakes/postgres.py`) or, with `--postgres DSN`, of another one. No server is an error.
 - In CI (the variable `CI` is set) a skipped test fails: what was not run was not tested.
 - No test depends on how fast the machine is, so hypothesis has no deadlines.
+- A test in which a secret was logged or said fails, whatever it was about (`tests/fakes/leaks.py`).
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.fakes import postgres
+from tests.fakes import leaks, postgres
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres import PostgresServer
 from tests.fakes.telegram_server import TelegramServer, telegram_server
@@ -44,6 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--write-docs",
         action="store_true",
         help="write what was observed into the pages of docs/ that say so, in place of comparing",
+    )
+    parser.addoption(
+        "--newcomer",
+        action="store_true",
+        help="follow the tutorial in a fresh copy of the project, installation and all",
     )
     chaos = parser.getgroup("chaos", "how hard it is for `kiebot serve`, and how it was")
     chaos.addoption("--people", type=int, help="how many people there are")
@@ -83,10 +90,25 @@ def _reason(longrepr: object) -> object:
     return longrepr[-1] if isinstance(longrepr, tuple) else longrepr
 
 
+# --- No secret is told
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Look into what the test said, now that all it started has ended."""
+    yield
+    # What was logged was heard as it was.
+    for _, stream, text in item._report_sections:  # noqa: SLF001 - where pytest has it
+        if stream != "log":
+            leaks.hear_log(f"what went to {stream}", text)
+    leaks.check()
+
+
 # --- PostgreSQL
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    logging.getLogger().addHandler(leaks.Ear())
     shared = getattr(config, "workerinput", {}).get("postgres_folder")
     config.stash[POSTGRES_FOLDER] = Path(shared) if shared else postgres.make_folder()
 

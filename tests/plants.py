@@ -1,7 +1,9 @@
 """
-Plants known mistakes into copies of kiebot and shows that the tests of the money find each.
+Plants known mistakes into copies of kiebot and shows that the tests find each.
 
-    python -m tests.plants
+    python -m tests.plants                       # all of them
+    python -m tests.plants security              # the holes of docs/security.md; or: money
+    python -m tests.plants security redirect     # those of them with this word in their name
 
 A test that cannot fail proves nothing; these are the mistakes that such code is known for.
 """
@@ -11,13 +13,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import field, frozen
 
 ROOT = Path(__file__).parent.parent
 STORAGE = "src/kiebot/adapters/storage"
+GROUPS = {"money": False, "security": True}
 TESTS = ("tests/core", "tests/contracts/test_storage.py", "tests/contracts/test_storage_races.py",
          "tests/acceptance/test_races.py")  # fmt: skip
 
@@ -26,10 +29,13 @@ TESTS = ("tests/core", "tests/contracts/test_storage.py", "tests/contracts/test_
 class Plant:
     """
     A mistake: in one file, pieces of text and what stands there instead. `tests` are to find it.
+
+    `is_hole`: an attack of docs/security.md succeeds then; else it is money that goes wrong.
     """
 
     name: str
     path: str
+    is_hole: bool = False
     changes: Mapping[str, str] = field(factory=dict)
     tests: tuple[str, ...] = TESTS
 
@@ -137,12 +143,6 @@ PLANTS = (
         tests=("tests/test_limits.py",),
     ),
     Plant(
-        name="a redirect is followed without a look at where it leads",
-        path="src/kiebot/adapters/media/fetch.py",
-        changes={"        return self._checked(url, target)\n": "        return target\n"},
-        tests=("tests/adapters/test_media_fetch.py",),
-    ),
-    Plant(
         name="the catalog has a wrong name of a parameter",
         path="src/kiebot/catalog.json",
         changes={'"name": "tag_audio_events"': '"name": "tag_events"'},
@@ -157,13 +157,295 @@ PLANTS = (
 )
 
 
-def failures(plant: Plant | None, folder: Path) -> list[str]:
-    """The tests of the money that fail on a copy, with this mistake or as it is."""
-    for name in ("src", "tests", "docs", "pyproject.toml"):
+HTTP = "src/kiebot/adapters/http.py"
+FETCH = "src/kiebot/adapters/media/fetch.py"
+MARKUP = "src/kiebot/adapters/frontend/telegram_markup.py"
+RIGHTS = "src/kiebot/adapters/storage/postgres_rights.py"
+LEDGER_RIGHTS = '    "ledger": ("select", "insert"),\n'
+
+
+def hole(name: str, path: str, old: str, new: str, *tests: str) -> Plant:
+    """A plant by which an attack succeeds."""
+    return Plant(name=name, path=path, changes={old: new}, tests=tests, is_hole=True)
+
+
+HOLES = (
+    hole(
+        "webhook: the secret token is not asked for",
+        HTTP,
+        "        if not hmac.compare_digest(given, secret):\n",
+        "        if False:\n",
+        "tests/adapters/test_http.py",
+    ),
+    hole(
+        "webhook: the beginning of the secret token is enough",
+        HTTP,
+        "        if not hmac.compare_digest(given, secret):\n",
+        "        if not secret.startswith(given):\n",
+        "tests/adapters/test_http.py",
+    ),
+    hole(
+        "webhook: a body may be of any size",
+        HTTP,
+        "client_max_size=MAX_BODY_BYTES",
+        "client_max_size=0",
+        "tests/adapters/test_http.py",
+    ),
+    hole(
+        "callback: the signature is not looked at",
+        HTTP,
+        "    if not signed:\n",
+        "    if False:\n",
+        "tests/adapters/test_http.py",
+    ),
+    hole(
+        "callback: an old signature is as good as a new one",
+        "src/kiebot/core/callbacks.py",
+        "abs(at.timestamp() - int(timestamp)) > REPLAY_WINDOW_S",
+        "False",
+        "tests/adapters/test_http.py",
+    ),
+    hole(
+        "callback: the key may be that of another job",
+        HTTP,
+        '    if not secrets.knows(job_id, request.query.get("key", "")):\n',
+        "    if False:\n",
+        "tests/adapters/test_http.py",
+    ),
+    hole(
+        "addresses: this machine is as good as any",
+        "src/kiebot/core/addresses.py",
+        '        "127.0.0.0/8",\n',
+        "",
+        *("tests/core/test_addresses.py", "tests/adapters/test_media_fetch.py"),
+    ),
+    hole(
+        "addresses: other spellings of numbers are names",
+        "src/kiebot/core/addresses.py",
+        "    if _LAST_LABEL_IS_NUMBER.fullmatch(name):\n        return is_public_ip(name)\n",
+        "",
+        "tests/core/test_addresses.py",
+    ),
+    hole(
+        "addresses: an IPv6 form of an IPv4 address is not looked into",
+        "src/kiebot/core/addresses.py",
+        "        return _is_public(address.ipv4_mapped)\n",
+        "        return True\n",
+        "tests/core/test_addresses.py",
+    ),
+    hole(
+        "addresses: a dot at the end makes localhost another",
+        "src/kiebot/core/addresses.py",
+        '.lower().removesuffix(".")',
+        ".lower()",
+        "tests/core/test_addresses.py",
+    ),
+    hole(
+        "addresses: a redirect is followed without a look at where it leads",
+        FETCH,
+        "        return self._checked(url, target)\n",
+        "        return target\n",
+        "tests/adapters/test_media_fetch.py",
+    ),
+    hole(
+        "addresses: what a name server says is believed",
+        FETCH,
+        '[result for result in found if is_public_ip(result["host"])]',
+        "found",
+        "tests/adapters/test_media_fetch.py",
+    ),
+    hole(
+        "addresses: the name is looked up once to check it and once more to connect",
+        FETCH,
+        "        found = await self._inner.resolve(host, port, family)\n",
+        "        await self._inner.resolve(host, port, family)\n"
+        "        found = await self._inner.resolve(host, port, family)\n",
+        "tests/adapters/test_media_fetch.py",
+    ),
+    hole(
+        "text: what people type is HTML",
+        MARKUP,
+        "    return html.escape(text, quote=False)\n",
+        "    return text\n",
+        "tests/adapters/test_telegram_markup.py",
+    ),
+    hole(
+        "text: an entity is left as it was typed",
+        MARKUP,
+        "    return html.escape(text, quote=False)\n",
+        '    return text.replace("<", "&lt;").replace(">", "&gt;")\n',
+        "tests/adapters/test_telegram_markup.py",
+    ),
+    hole(
+        "text: what is to be copied is not escaped",
+        MARKUP,
+        "<code>{_escaped(found[0])}</code>",
+        "<code>{found[0]}</code>",
+        "tests/adapters/test_telegram_markup.py",
+    ),
+    hole(
+        "text: a name may turn a price around",
+        MARKUP,
+        '    text = _TURNS.sub("", text.replace',
+        "    text = (text.replace",
+        "tests/adapters/test_telegram_markup.py",
+    ),
+    hole(
+        "buttons: whose job it is is not looked at",
+        "src/kiebot/app.py",
+        "    if thing.user_id != user_id:\n        raise NotFoundError(what, id)\n",
+        "",
+        "tests/acceptance/test_hostile.py",
+    ),
+    hole(
+        "buttons: who presses an administrator's button is not looked at",
+        "src/kiebot/conversation.py",
+        "await self._desk.press(person, action) if person.is_admin else None",
+        "await self._desk.press(person, action)",
+        "tests/test_admin.py",
+    ),
+    hole(
+        "administrators: who does something is not looked at once more",
+        "src/kiebot/app.py",
+        "        if not self.terms.is_admin(by):\n",
+        "        if False:\n",
+        "tests/test_admin.py",
+    ),
+    hole(
+        "administrators: a deed that comes twice is done twice",
+        "src/kiebot/app.py",
+        '                    ref=f"{deed.kind}:{deed.id}",\n',
+        "                    ref=None,\n",
+        "tests/acceptance/test_admin_races.py::test_one_deed_in_many_processes_is_done_once",
+    ),
+    hole(
+        "amounts: digits of any script are digits",
+        "src/kiebot/core/money.py",
+        '(?:[.,](?P<part>\\d{{1,2}}))?", re.ASCII\n',
+        '(?:[.,](?P<part>\\d{{1,2}}))?"\n',
+        "tests/security/test_amounts.py",
+    ),
+    hole(
+        "amounts: a part of what was typed is enough",
+        "src/kiebot/core/money.py",
+        "    match = _ROUBLES.fullmatch(bare)\n",
+        "    match = _ROUBLES.match(bare)\n",
+        "tests/security/test_amounts.py",
+    ),
+    hole(
+        "amounts: nothing is given, and it is an act",
+        "src/kiebot/desk.py",
+        "        if amount is None or not amount or amount > LARGEST_CORRECTION:\n",
+        "        if amount is None or amount > LARGEST_CORRECTION:\n",
+        "tests/security/test_amounts.py",
+    ),
+    hole(
+        "amounts: an administrator may give any amount in the chat",
+        "src/kiebot/desk.py",
+        "        if amount is None or not amount or amount > LARGEST_CORRECTION:\n",
+        "        if amount is None or not amount:\n",
+        "tests/security/test_amounts.py",
+    ),
+    hole(
+        "secrets: a prompt is logged",
+        "src/kiebot/conversation.py",
+        "            case Say(text=text):\n                return await self._say(person, text)\n",
+        "            case Say(text=text):\n"
+        '                __import__("logging").getLogger(__name__).warning("said: %s", text)\n'
+        "                return await self._say(person, text)\n",
+        "tests/acceptance/test_hostile.py",
+    ),
+    hole(
+        "secrets: the token is not struck out of a line",
+        "src/kiebot/adapters/logs.py",
+        "            text = self._known.sub(STRUCK, text)\n",
+        "            pass\n",
+        "tests/adapters/test_logs.py",
+    ),
+    hole(
+        "secrets: a field is written whatever its name",
+        "src/kiebot/adapters/logs.py",
+        "        if _SECRET_FIELDS.search(name) and",
+        "        if False and",
+        "tests/adapters/test_logs.py",
+    ),
+    hole(
+        "receipts: what a sender says of a file is believed",
+        "src/kiebot/adapters/frontend/telegram_read.py",
+        '_attachment(message.document, message.document.file_name or "file")',
+        '_attachment(message.document, message.document.file_name or "file",'
+        " message.document.mime_type)",
+        "tests/acceptance/test_hostile.py",
+    ),
+    hole(
+        "receipts: a file seen before is not marked",
+        "src/kiebot/app.py",
+        "seen_in=None if seen is None else seen.id",
+        "seen_in=None",
+        "tests/acceptance/test_hostile.py",
+    ),
+    hole(
+        "database role: it may change the ledger",
+        RIGHTS,
+        LEDGER_RIGHTS,
+        '    "ledger": ("select", "insert", "update", "delete"),\n',
+        "tests/security/test_database_role.py",
+    ),
+    hole(
+        "database role: it may make tables",
+        RIGHTS,
+        'f"revoke create, temporary on database {database} from public, {to};"',
+        '"select 1;"',
+        "tests/security/test_database_role.py",
+    ),
+    hole(
+        "database role: what it could do before stays",
+        RIGHTS,
+        'f"revoke all on {tables} from public, {to};"',
+        '"select 1;"',
+        "tests/security/test_database_role.py",
+    ),
+    hole(
+        "database role: a role that can do more is taken for one that cannot",
+        RIGHTS,
+        "    if too_much:\n",
+        "    if False:\n",
+        "tests/security/test_database_role.py",
+    ),
+    hole(
+        "dependencies: the image takes what a registry gives it",
+        "Dockerfile",
+        "pip --python /opt/kiebot/bin/python install --no-cache-dir --require-hashes --only-binary"
+        " :all:",
+        "pip --python /opt/kiebot/bin/python install --no-cache-dir",
+        "tests/test_deployment.py",
+    ),
+    hole(
+        "dependencies: one is not locked",
+        "pyproject.toml",
+        '  "aiolimiter>=1.2,<2",\n',
+        '  "aiolimiter>=1.2,<2",\n  "a-new-package>=1",\n',
+        "tests/test_deployment.py",
+    ),
+)
+"""Ways in, each of which a test of docs/security.md finds."""
+
+
+COPIED = (
+    *("src", "tests", "docs", "deploy", "pyproject.toml", "README.md", "LICENSE", "Dockerfile"),
+    *("compose.yaml", "render.yaml", ".dockerignore", ".env.example"),
+    *("requirements.lock", "requirements-build.lock"),
+)
+"""What the tests look at."""
+
+
+def failures(plant: Plant | None, folder: Path, plants: Sequence[Plant]) -> list[str]:
+    """The tests of these plants that fail on a copy, with this mistake or as it is."""
+    for name in COPIED:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / name)
-    tests = sorted({test for known in PLANTS for test in known.tests})
+    tests = sorted({test for known in plants for test in known.tests})
     if plant is not None:
         plant.sow(folder)
         tests = list(plant.tests)
@@ -175,19 +457,36 @@ def failures(plant: Plant | None, folder: Path) -> list[str]:
         encoding="utf-8",
         check=False,
     )
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    # A test that is ended by what was heard in it is an error; one that cannot be read is none.
+    failed = [
+        line
+        for line in done.stdout.splitlines()
+        if line.startswith("FAILED") or (line.startswith("ERROR") and "::" in line)
+    ]
     if not failed and done.returncode != 0:
         raise RuntimeError(f"the tests did not run:\n{done.stdout}\n{done.stderr}")
     return failed
 
 
-def main() -> int:
+def chosen(words: Sequence[str]) -> list[Plant]:
+    """Those of a group, and of these those that have every further word in their name."""
+    known = [*PLANTS, *HOLES]
+    if words and words[0] in GROUPS:
+        known, words = [plant for plant in known if plant.is_hole == GROUPS[words[0]]], words[1:]
+    return [plant for plant in known if all(word in plant.name for word in words)]
+
+
+def main(words: Sequence[str]) -> int:
     """Plant each; 1 where one is not found, or where tests fail without any."""
+    plants = chosen(words)
+    if not plants:
+        print(f"no plant is called {' '.join(words)}")
+        return 2
     missed = 0
-    for plant in (None, *PLANTS):
+    for plant in (None, *plants):
         print("no mistake" if plant is None else plant.name, flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            failed = failures(plant, Path(folder))
+            failed = failures(plant, Path(folder), plants)
         for line in failed:
             print(f"    {line}")
         if plant is None:
@@ -200,4 +499,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ under TYPE_CHECKING too. A file that is in no room fails, so a new kind of file 
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -452,11 +453,26 @@ def test_no_test_is_skipped(path: Path) -> None:
     assert found == []
 
 
-def test_help_loads_click_and_nothing_else() -> None:
-    """`kiebot --help` must be there at once, on a small machine too."""
+# What each command loads: nobody waits for what they do not use.
+
+TERMINAL = {"prompt-toolkit"}
+TELEGRAM = {"aiogram", "aiohttp", "aiolimiter", "prometheus-client", "pydantic", "yarl"}
+DATABASES = {"aiosqlite", "asyncpg", "cattrs"}
+MEASURING = {"av"}
+CHECKING = {"jsonschema", "stamina"}
+
+NOT_LOADED = {
+    "models": TERMINAL | TELEGRAM | DATABASES | MEASURING | CHECKING | {"structlog"},
+    "chat": TELEGRAM | {"asyncpg"} | MEASURING | CHECKING,
+    "audit": TERMINAL | TELEGRAM | {"asyncpg"} | MEASURING | CHECKING,
+}
+
+
+def loaded_by(folder: Path, *arguments: str) -> set[str]:
+    """The distributions of others of which a command loaded something, as a process of its own."""
     script = (
         "import json, runpy, sys\n"
-        "sys.argv = ['kiebot', '--help']\n"
+        f"sys.argv = ['kiebot', *{arguments!r}]\n"
         "try:\n"
         "    runpy.run_module('kiebot', run_name='__main__', alter_sys=True)\n"
         "except SystemExit as end:\n"
@@ -464,19 +480,43 @@ def test_help_loads_click_and_nothing_else() -> None:
         "print()\n"
         "print(json.dumps(sorted(sys.modules)))\n"
     )
-
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-
     assert done.returncode == 0, done.stderr
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
     distributions = packages_distributions()
-    foreign = {
+    return {
         normal(distribution)
         for package in loaded
         for distribution in distributions.get(package, [])
         # A start file of setuptools or virtualenv may be loaded in any Python of the environment.
         if normal(distribution) not in {"setuptools", "virtualenv"}
     }
-    assert foreign - {"kiebot"} == {"click"}
+
+
+def test_help_loads_click_and_nothing_else(tmp_path: Path) -> None:
+    """`kiebot --help` must be there at once, on a small machine too."""
+    assert loaded_by(tmp_path, "--help") - {"kiebot"} == {"click"}
+
+
+def test_commands_load_what_they_use(tmp_path: Path) -> None:
+    """The terminal needs no Telegram, a list of prices no database, and nobody both databases."""
+    database = f"sqlite:///{tmp_path / 'shop.db'}"
+    commands = {
+        "models": ("models",),
+        "chat": ("chat", "--database", database),
+        "audit": ("audit", "--database", database),
+    }
+
+    loaded = {name: loaded_by(tmp_path, *words) for name, words in commands.items()}
+
+    assert {name: loaded[name] & NOT_LOADED[name] for name in commands} == {
+        name: set() for name in commands
+    }

@@ -29,6 +29,7 @@ from click.testing import CliRunner
 from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.cli import COMMANDS, Commands, main
 from kiebot.config import Settings
+from tests.fakes import leaks
 from tests.fakes.kie_server import kie_process
 from tests.fakes.telegram_server import TelegramThread, telegram_thread
 
@@ -796,7 +797,7 @@ def test_live_needs_a_key_and_makes_nothing_without_it(operator: Operator) -> No
 
 def test_where_kie_refuses_the_key_the_money_is_back(tmp_path: Path) -> None:
     with kie_process(tmp_path, "--key", "another") as address:
-        variables = {"KIE_API_TOKEN": "key-0123456789", "KIE_API_URL": address}
+        variables = {"KIE_API_TOKEN": leaks.KIE_KEY, "KIE_API_URL": address}
         operator = Operator(tmp_path, f"sqlite:///{tmp_path / 'live.db'}", variables)
         operator.chats("/balance", options=("--live",))
         operator.runs("admin", "grant", "-1", "100", "--why", "a test")
@@ -805,7 +806,7 @@ def test_where_kie_refuses_the_key_the_money_is_back(tmp_path: Path) -> None:
 
     assert ran.code == 0
     assert "temporarily unavailable" in ran.out
-    assert "key-0123456789" not in ran.out + ran.err
+    assert leaks.KIE_KEY not in ran.out + ran.err
     wallet = operator.runs("admin", "wallet", "-1", "--json").json
     assert (wallet["balance_kop"], wallet["hold_kop"]) == (100_00, 0)
     assert operator.runs("audit").code == 0
@@ -1166,7 +1167,7 @@ def test_a_doctor_warns_of_few_credits(
     """What is low works still: it is no failure, and it is not hidden either."""
     body = json.dumps({"credits": float(left)}).encode()
     urllib.request.urlopen(urllib.request.Request(f"{kie}/stub/balance", data=body)).close()
-    live = {"KIE_API_URL": kie, "KIE_API_TOKEN": "key-0123456789"}
+    live = {"KIE_API_URL": kie, "KIE_API_TOKEN": leaks.KIE_KEY}
 
     ran = operator.runs("doctor", "--live", **live)
 

@@ -18,11 +18,14 @@ from collections.abc import Iterator, Mapping
 from configparser import ConfigParser
 from contextlib import closing
 from fnmatch import fnmatchcase
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from attrs import fields, frozen
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 from kiebot.adapters.metrics import Metrics
@@ -161,6 +164,73 @@ def test_the_image_is_made_from_what_is_there_and_nothing_private() -> None:
 
 def _is_let_in(name: str, let_in: set[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in let_in)
+
+
+def locked(name: str) -> dict[str, list[str]]:
+    """The packages of a lock with their hashes; `name==release`, and markers where it has them."""
+    lines = (ROOT / name).read_text().splitlines()
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if match := re.match(r"([a-z0-9-]+)==[\w.]+( ; [^\\]+)? \\$", line):
+            found[match[1]] = []
+        elif line.startswith("    --hash="):
+            found[list(found)[-1]].append(line.strip(" \\"))
+        else:
+            assert line.lstrip().startswith("#"), line
+    return found
+
+
+def test_every_dependency_is_locked_by_its_hash() -> None:
+    """Those of pyproject.toml in the releases it takes, and what these need; from no one place."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for name, wanted in (
+        ("requirements.lock", project["project"]["dependencies"]),
+        ("requirements-build.lock", project["build-system"]["requires"]),
+    ):
+        text = (ROOT / name).read_text()
+        hashes = locked(name)
+        releases = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
+
+        for requirement in map(Requirement, wanted):
+            release = releases[canonicalize_name(requirement.name)]
+            assert requirement.specifier.contains(release), f"{requirement}: {release}; nox -s lock"
+        assert all(each for each in hashes.values())
+        assert all(
+            re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for e in hashes.values() for one in e
+        )
+        assert not re.search(r"://|--index|--extra|--find|--trusted|@ |-e ", text)
+
+
+def test_what_the_locked_packages_need_is_locked() -> None:
+    """As the packages that the tests run with say it themselves."""
+    hashes = locked("requirements.lock")
+    for name in hashes:
+        try:
+            needed = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue  # for another Python or system
+        for requirement in map(Requirement, needed):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(requirement.name) in hashes, f"{name} needs {requirement}"
+
+
+def test_the_image_installs_what_is_locked_and_nothing_else() -> None:
+    """Each install is by hash or from no registry, and no package's own code runs in it."""
+    steps = [step.rest for step in dockerfile() if step.name == "RUN"]
+    installs = [
+        command.strip()
+        for step in steps
+        for command in re.split(r"&&|;", step)
+        if re.search(r"\b(?:pip|uv|apt-get|curl|wget)\b(?!-)", command) and "-m venv" not in command
+    ]
+
+    assert len(installs) == 4
+    for command in installs:
+        by_hash = {"--require-hashes", "--only-binary :all:", "--requirement"}
+        of_ours = {"--no-index", "--no-deps"}
+        assert any(all(o in command for o in options) for options in (by_hash, of_ours)), command
+    assert any("--requirement requirements.lock" in command for command in installs)
+    assert any("--no-build-isolation" in command for command in installs if " wheel " in command)
 
 
 def health_check() -> list[str]:
@@ -470,15 +540,17 @@ async def test_a_role_that_may_not_change_the_schema_can_serve(
     telegram: TelegramServer,
     postgres_dsn: str,
 ) -> None:
-    """The statements of the docs, in a database that its owner has migrated."""
+    """The statement and the command of the docs, in a new database."""
     (statements,) = blocks("sql")
+    (command,) = [line for line in "".join(blocks("sh")).splitlines() if "--grant-to" in line]
     role = f"kiebot_app_{os.getpid()}"
-    kiebot("migrate", "--database", postgres_dsn, cwd=tmp_path)
     owner = PostgresServer(postgres_dsn)
     try:
         for statement in statements.replace("kiebot_app", role).split(";"):
             if statement.strip():
                 owner.execute(statement)
+        _, *arguments = shlex.split(command.replace("kiebot_app", role))
+        kiebot(*arguments, "--database", postgres_dsn, cwd=tmp_path)
         parts = urlsplit(postgres_dsn)
         login = f"{role}:{'a-long-password'}@{parts.netloc.rpartition('@')[2]}"
         dsn = urlunsplit(parts._replace(netloc=login))

@@ -114,6 +114,9 @@ class Watched:
     def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
         return self.inner.read()
 
+    def glance(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        return self.inner.glance()
+
     def lead(self, scope: str) -> AbstractAsyncContextManager[Lead]:
         return self.inner.lead(scope)
 

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -24,11 +25,13 @@ from kiebot.core.errors import (
     UpdateDoneError,
 )
 from kiebot.core.jobs import JobStatus
-from kiebot.core.updates import QUEUE, TRIES, Update
+from kiebot.core.updates import BURST, QUEUE, STEADY, TRIES, Update
 from kiebot.core.users import UserId
 from kiebot.ports.kie import InputFile
-from kiebot.reception import AT_ONCE, LINGERING, Reception
+from kiebot.ports.storage import Lead, UnitOfWork
+from kiebot.reception import AT_ONCE, LINGERING, TURNED_AWAY, Reception
 from tests.fakes.clock import FakeClock
+from tests.fakes.leap import leap
 from tests.fakes.shop import PICTURE, Shop
 
 ANNA = UserId(101)
@@ -141,6 +144,17 @@ class House:
         """Whether an update was handled, however that ended."""
         return bool(self.outcomes)
 
+    async def is_given_back(self) -> bool:
+        """Whether the person of an update may be served again two seconds from now."""
+        soon = self.shop.clock() + timedelta(seconds=2)
+        found: list[Update] = []
+        # Only to look: what is raised here undoes it.
+        with suppress(LookupError):
+            async with self.shop.storage.begin() as uow:
+                found += await uow.inbox.take("nobody", 1, soon, soon)
+                raise LookupError
+        return bool(found)
+
     async def _is_empty(self) -> bool:
         return not await self.waiting()
 
@@ -227,6 +241,30 @@ async def test_a_full_queue_answers(house: House) -> None:
     waiting = await house.waiting()
     assert len(waiting) == QUEUE + 1
     assert house.desk.turned_away == [(QUEUE + 1, True), (QUEUE + 2, False), (QUEUE + 3, False)]
+
+
+def test_who_floods_takes_no_more_than_a_share(house: House) -> None:
+    """A thousand presses a second, for a second; each that is stored is handled at once."""
+    seconds = 1
+    presses = seconds * 1000
+
+    async def story() -> None:
+        async with house.open() as reception:
+            for number in range(1, presses + 1):
+                await reception.take_in([update(number)])
+                await asyncio.sleep(0.001)
+            await reception.take_in([update(presses + 1), update(presses + 2, BORIS)])
+            await house.all_answered()
+
+    leap(story())
+
+    handled = house.desk.handled
+    assert presses + 2 in handled
+    assert BURST <= len(handled) <= BURST + (seconds + 1) * STEADY
+    # What everybody waits for is asked nothing for the others, and nobody is written to.
+    assert len(house.desk.turned_away) == TURNED_AWAY
+    assert [first for _, first in house.desk.turned_away].count(True) == 1
+    assert house.outcomes.count("turned_away") == presses + 2 - len(handled)
 
 
 # --- Once
@@ -447,6 +485,50 @@ async def test_a_database_that_is_gone_is_no_poison(house: House) -> None:
 
     assert house.desk.handled == [1]
     assert house.desk.shown == []
+
+
+class Outage(MemoryStorage):
+    """A database that is gone while `is_down`; `refused`: how often it was to write meanwhile."""
+
+    is_down = False
+    refused = 0
+
+    @asynccontextmanager
+    async def begin(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        if self.is_down:
+            self.refused += 1
+            raise StorageUnavailableError("down")
+        async with super().begin(lead) as uow:
+            yield uow
+
+
+async def test_who_was_served_as_the_database_went_does_not_wait_for_the_lease(
+    clock: FakeClock,
+) -> None:
+    """A database starts anew in a second; a lease may last for a quarter of a minute."""
+    storage = Outage(clock=clock)
+    shop = Shop(storage=storage, kie=StubKieClient(clock), clock=clock)
+    house = House(shop, Desk(nothing), Conversation(shop.kiebot, clock=clock), [])
+
+    async def as_it_goes(_: Mapping[str, Any]) -> None:
+        storage.is_down = not storage.refused
+        if storage.is_down:
+            raise StorageUnavailableError("down")
+
+    async def was_refused() -> bool:
+        return storage.refused > 0
+
+    house.desk.act = as_it_goes
+    async with house.open() as reception:
+        await reception.take_in([update(1)])
+        await _until(was_refused)
+        storage.is_down = False
+        # They cannot be given back at once, but long before the 15 s of the lease are over.
+        await _until(house.is_given_back)
+        clock.advance(2)
+        await house.all_answered()
+
+    assert house.desk.handled == [1]
 
 
 async def test_a_newer_update_does_not_wait_for_a_reply(house: House) -> None:

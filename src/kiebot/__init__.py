@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ConfigError,
         DuplicateRefError,
         FrontendRefusedError,
+        FrontendUnavailableError,
         InsufficientFundsError,
         InvalidAnswerError,
         KiebotError,
@@ -79,10 +80,10 @@ _HOMES = {
     "kiebot.core.catalog": "Catalog Model",
     "kiebot.core.dialog.screen": "Action Attach Button Media Press Say Screen",
     "kiebot.core.errors": "CatalogError ConfigError DuplicateRefError FrontendRefusedError"
-    " InsufficientFundsError InvalidAnswerError KiebotError KieError KieNoAnswerError"
-    " KieOperatorError KieRejectedError KieUnavailableError MediaError NotFoundError"
-    " NotOnSaleError PriceChangedError PriceMissingError RefusedByStatusError StorageError"
-    " TooManyJobsError UserError WrongDatabaseError",
+    " FrontendUnavailableError InsufficientFundsError InvalidAnswerError KiebotError KieError"
+    " KieNoAnswerError KieOperatorError KieRejectedError KieUnavailableError MediaError"
+    " NotFoundError NotOnSaleError PriceChangedError PriceMissingError RefusedByStatusError"
+    " StorageError TooManyJobsError UserError WrongDatabaseError",
     "kiebot.core.jobs": "Job JobStatus",
     "kiebot.core.language": "Language",
     "kiebot.core.media": "Attachment MediaKind",
@@ -117,6 +118,7 @@ __all__ = [
     "Failure",
     "Frontend",
     "FrontendRefusedError",
+    "FrontendUnavailableError",
     "InputFile",
     "InsufficientFundsError",
     "InvalidAnswerError",

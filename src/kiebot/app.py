@@ -170,12 +170,12 @@ class Kiebot:
 
     async def user(self, user_id: UserId) -> User:
         """Who this is."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.users.get(user_id)
 
     async def visitor(self, user_id: UserId) -> tuple[User, Catalog]:
         """Who this is, and what is on sale at this moment, whichever process switched what off."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.users.get(user_id), await self._offers(uow)
 
     async def saw(self, user_id: UserId) -> None:
@@ -190,7 +190,7 @@ class Kiebot:
 
     async def expected(self, user_id: UserId) -> Expect | None:
         """What the person's next typed answer is for."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.ui_state.get(user_id)
 
     async def expect(self, user_id: UserId, expect: Expect | None) -> None:
@@ -202,29 +202,29 @@ class Kiebot:
 
     async def wallet(self, user_id: UserId) -> Wallet:
         """The person's money."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.wallets.get(user_id)
 
     async def ledger(
         self, user_id: UserId, limit: int, before: int | None = None
     ) -> Sequence[LedgerEntry]:
         """The person's movements, newest first; a hold and what settles it are one."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.ledger.recent(user_id, limit, before)
 
     async def jobs(self, user_id: UserId, limit: int, before: JobId | None = None) -> Sequence[Job]:
         """The person's confirmed jobs, newest first."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.jobs.recent(user_id, limit, before)
 
     async def open_jobs(self, user_id: UserId) -> Sequence[Job]:
         """What is being made for the person, oldest first."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.jobs.open_of(user_id)
 
     async def job(self, user_id: UserId, job_id: JobId) -> Job:
         """One job of the person's."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return _own("job", job_id, user_id, await uow.jobs.get(job_id))
 
     async def current(self, user_id: UserId, job_id: JobId) -> Job:
@@ -237,7 +237,7 @@ class Kiebot:
 
     async def draft_of(self, user_id: UserId) -> Job | None:
         """The draft that the person touched last."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.jobs.draft_of(user_id)
 
     async def usual_time(self, model_id: str) -> timedelta | None:
@@ -245,7 +245,7 @@ class Kiebot:
         How long a model usually takes, learned from its last jobs: a second or more; None while
         nobody knows.
         """
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             seconds = await uow.jobs.times(model_id, 20)
         return timedelta(seconds=max(statistics.median(seconds), 1.0)) if seconds else None
 
@@ -258,7 +258,7 @@ class Kiebot:
 
     async def offers(self) -> Catalog:
         """The catalog at this moment, without what administrators switched off."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await self._offers(uow)
 
     # From a model to an offer
@@ -519,12 +519,12 @@ class Kiebot:
 
     async def due(self, limit: int, lane: Lane, *, local: bool) -> Sequence[Job]:
         """Jobs of a lane to be worked on now."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.jobs.due(self._clock(), limit, lane, local=local)
 
     async def next_due_in(self, *, local: bool) -> float | None:
         """Seconds until the next job is due, None where none is open."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             moment = await uow.jobs.next_due(local=local)
         return None if moment is None else max((moment - self._clock()).total_seconds(), 0.0)
 
@@ -543,7 +543,7 @@ class Kiebot:
         Raises:
             LeadLostError: Another process leads; nothing was stored.
         """
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             job = await uow.jobs.get(job_id)
         moved = await self._engine.advance(job, lead, open_file or _only_addresses)
         if moved != job:
@@ -615,14 +615,14 @@ class Kiebot:
 
     async def untold(self, limit: int, *, local: bool) -> Sequence[Untold]:
         """Events that nobody was told yet, oldest first."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.outbox.untold(limit, local=local)
 
     async def awaiting(
         self, limit: int, after: UserId | None = None, *, local: bool
     ) -> Sequence[UserId]:
         """People who were not told something yet, by their ids, those above `after`."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.outbox.awaiting(limit, after, local=local)
 
     async def untold_of(
@@ -632,12 +632,12 @@ class Kiebot:
         Events that this person was not told yet, oldest first; and those with a number above
         `since` even where another frontend of theirs was quicker to tell them.
         """
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.outbox.untold_of(user_id, limit, since)
 
     async def last_event(self, user_id: UserId) -> int:
         """The number of the person's latest event, 0 where there is none."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.outbox.last_of(user_id)
 
     async def told(self, event_id: int, lead: Lead | None = None) -> None:
@@ -651,7 +651,7 @@ class Kiebot:
 
     async def sent_as(self, address: str, kind: MediaKind) -> SentFile | None:
         """How a frontend sent a file last, when it was to be shown as this kind."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.sent.get(address, kind)
 
     async def remember_sent(self, address: str, kind: MediaKind, sent: SentFile) -> None:
@@ -731,7 +731,7 @@ class Kiebot:
 
     async def topup(self, user_id: UserId, topup_id: TopUpId) -> TopUp:
         """One top-up of the person's."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return _own("top-up", topup_id, user_id, await uow.topups.get(topup_id))
 
     async def waiting_topup(self, user_id: UserId) -> TopUp | None:
@@ -757,7 +757,7 @@ class Kiebot:
     async def topups_to_review(self, by: UserId, limit: int = 50) -> Sequence[TopUp]:
         """What waits for a decision, oldest first."""
         self._allow(by)
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.topups.to_review(limit)
 
     async def topup_to_review(self, by: UserId, topup_id: TopUpId) -> tuple[TopUp, User]:
@@ -847,7 +847,7 @@ class Kiebot:
     async def people_named(self, by: UserId, nickname: str, limit: int = 5) -> Sequence[User]:
         """Who has this nickname, whoever came last first."""
         self._allow(by)
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.users.named(nickname, limit)
 
     async def any_job(self, by: UserId, job_id: JobId) -> tuple[Job, User]:
@@ -860,7 +860,7 @@ class Kiebot:
     async def troubles(self, by: UserId, limit: int) -> tuple[Sequence[Job], Sequence[Job]]:
         """Of everybody: open jobs, oldest first, and failed ones, the latest failure first."""
         self._allow(by)
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.jobs.open(limit), await uow.jobs.failed(limit)
 
     async def day(self, by: UserId, since: datetime) -> Day:
@@ -1048,7 +1048,7 @@ class Kiebot:
 
     async def all_open_jobs(self, limit: int) -> Sequence[Job]:
         """What is being made for anybody, oldest first."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.jobs.open(limit)
 
     async def look(self, job: Job) -> TaskStatus:
@@ -1060,22 +1060,30 @@ class Kiebot:
         async with self._account.asking():
             return await self._kie.task_status(request, job.kie_task_id)
 
-    async def audit(self, progress: Callable[[], None] = lambda: None) -> audit.Audit:
-        """Recompute everything from the ledger; `progress` is called for each thing looked at."""
+    async def audit(
+        self, progress: Callable[[audit.Part, int], None] = lambda *_: None
+    ) -> audit.Audit:
+        """
+        Recompute everything from the ledger; `progress` is told which part is looked at, and how
+        many wallets, jobs and top-ups were looked at until now.
+        """
         problems: list[audit.Problem] = []
-        wallets = entries = count = 0
+        wallets = entries = count = seen = 0
         async with self._storage.read() as uow:
-            async for fact in uow.facts():
-                problems.extend(audit.judge(fact))
-                match fact:
-                    case audit.WalletFact():
-                        wallets += 1
-                        entries += fact.entries
-                    case audit.JobFact():
-                        count += 1
-                    case _:
-                        pass
-                progress()
+            for part in audit.Part:
+                progress(part, seen)
+                async for fact in uow.facts(part):
+                    problems.extend(audit.judge(fact))
+                    match fact:
+                        case audit.WalletFact():
+                            wallets += 1
+                            entries += fact.entries
+                        case audit.JobFact():
+                            count += fact.many
+                        case _:
+                            pass
+                    seen += fact.many if isinstance(fact, audit.JobFact) else 1
+                    progress(part, seen)
         return audit.Audit(problems=tuple(problems), wallets=wallets, entries=entries, jobs=count)
 
     async def costs(

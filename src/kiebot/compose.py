@@ -2,57 +2,58 @@
 The composition root: settings -> a running kiebot.
 
 The only place that names adapters. Each is imported where it is chosen, so that nobody waits for a
-driver that is not used. What is handed in replaces what the settings would have chosen, and stays
-the property of whoever made it: it is not closed here.
+driver that is not used; and so is the shop itself, which a list of prices can do without. What is
+handed in replaces what the settings would have chosen, and stays the property of whoever made it:
+it is not closed here.
 """
 
-import asyncio
+from __future__ import annotations
+
 import logging
-import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, date, datetime, timedelta, tzinfo
-from decimal import Decimal
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from attrs import evolve, fields_dict, frozen
 
-from kiebot.app import Kiebot as Kiebot  # for the commands, which know no other room
 from kiebot.config import BotMode, DatabaseKind, DatabaseUrl, LogLevel, Settings, default_database
-from kiebot.conversation import Conversation
-from kiebot.core.addresses import host_port
-from kiebot.core.callbacks import Callbacks
-from kiebot.core.catalog import Catalog
 from kiebot.core.errors import (
     ConfigError,
     KieUnavailableError,
     MediaError,
     StorageUnavailableError,
 )
-from kiebot.core.language import Language
-from kiebot.core.money import Money
-from kiebot.core.tasks import Pace, TaskId, TaskRequest, TaskStatus
-from kiebot.core.terms import PaymentDetails, Terms
-from kiebot.core.users import UserId
-from kiebot.ports.frontend import Frontend
-from kiebot.ports.kie import InputFile, KieClient
-from kiebot.ports.media import Media
-from kiebot.ports.storage import Storage
-from kiebot.ports.system import Clock, NewId
-from kiebot.reception import Reception
-from kiebot.service import Service
-from kiebot.worker import Worker
 
 if TYPE_CHECKING:
+    from datetime import date, tzinfo
+    from decimal import Decimal
+    from pathlib import Path
+
     from kiebot.adapters.frontend.telegram_look import Standing as Standing
     from kiebot.adapters.frontend.terminal import TerminalFrontend
     from kiebot.adapters.kie.stub_server.server import StubServer
+    from kiebot.app import Kiebot as Kiebot  # for the commands, which know no other room
+    from kiebot.conversation import Conversation
+    from kiebot.core.callbacks import Callbacks
+    from kiebot.core.catalog import Catalog
+    from kiebot.core.language import Language
+    from kiebot.core.money import Money
+    from kiebot.core.tasks import TaskId, TaskRequest, TaskStatus
+    from kiebot.core.terms import Terms
+    from kiebot.core.users import UserId
+    from kiebot.ports.frontend import Frontend
+    from kiebot.ports.kie import InputFile, KieClient
+    from kiebot.ports.media import Media
+    from kiebot.ports.storage import Storage
+    from kiebot.ports.system import Clock, NewId
+    from kiebot.service import Service
+    from kiebot.worker import Worker
 
 log = logging.getLogger(__name__)
 
-MakeFrontend: TypeAlias = Callable[[Conversation], Frontend]
+MakeFrontend: TypeAlias = "Callable[[Conversation], Frontend]"
 """How a frontend is made: with the conversation it is the ears and mouth of."""
 
 DatabaseRole: TypeAlias = Literal["demo", "live"]
@@ -75,6 +76,8 @@ def utc_now() -> datetime:
 
 def new_id() -> str:
     """An id from the system's source of chance."""
+    import secrets
+
     return "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_CHARS))
 
 
@@ -91,6 +94,8 @@ class Runtime:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Work on jobs, and tell people at the frontend, while the block runs."""
+        import asyncio
+
         try:
             async with asyncio.TaskGroup() as group:
                 work = group.create_task(self._work(), name="kiebot worker")
@@ -141,6 +146,10 @@ async def compose(
         WrongDatabaseError: A demo database is to be used live, or the reverse.
         StorageError: The database cannot be used.
     """
+    from kiebot.app import Kiebot
+    from kiebot.conversation import Conversation
+    from kiebot.worker import Worker
+
     offers = load_catalog(settings.catalog_path) if catalog is None else catalog
     async with AsyncExitStack() as stack:
         if storage is None:
@@ -205,6 +214,11 @@ async def serve(
     from kiebot.adapters.frontend import telegram_updates
     from kiebot.adapters.frontend.telegram import TelegramFrontend
     from kiebot.adapters.metrics import CONTENT_TYPE, MeteredKieClient, Metrics
+    from kiebot.app import Kiebot
+    from kiebot.conversation import Conversation
+    from kiebot.reception import Reception
+    from kiebot.service import Service
+    from kiebot.worker import Worker
 
     assert settings.telegram_bot_token is not None
     offers = load_catalog(settings.catalog_path)
@@ -282,7 +296,7 @@ async def serve(
 
 def terminal(
     user_id: UserId, *, name: str, language: Language | None, output: Path
-) -> "Callable[[Conversation], TerminalFrontend]":
+) -> Callable[[Conversation], TerminalFrontend]:
     """The terminal as a frontend, for one person; results are saved in the folder `output`."""
     from kiebot.adapters.frontend.terminal import TerminalFrontend
 
@@ -331,6 +345,27 @@ async def make_storage(settings: Settings, *, clock: Clock = utc_now) -> AsyncIt
         await storage.close()
 
 
+async def grant_to(settings: Settings, role: str, *, clock: Clock = utc_now) -> None:
+    """
+    Let a role of PostgreSQL serve this database, and change neither its schema nor its ledger.
+
+    The settings are those of the owner of the tables.
+
+    Raises:
+        ConfigError: The database knows no roles.
+        StorageError: There is no such role, it could still do more, or it cannot be given rights.
+    """
+    if settings.database.kind is not DatabaseKind.POSTGRES:
+        raise ConfigError([f"--grant-to: {settings.database} knows no roles; PostgreSQL does"])
+    from kiebot.adapters.storage.postgres import PostgresStorage
+
+    storage = await PostgresStorage.open(settings.database.dsn, clock=clock)
+    try:
+        await storage.grant_to(role)
+    finally:
+        await storage.close()
+
+
 @asynccontextmanager
 async def operate(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Kiebot]:
     """
@@ -340,6 +375,8 @@ async def operate(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterato
         StorageUnavailableError: It is not there, or does not answer.
         SchemaBehindError, SchemaAheadError: It is of another release.
     """
+    from kiebot.app import Kiebot
+
     async with open_storage(settings, clock=clock) as storage:
         await check_schema(storage)
         # What the database is decides: who decides about top-ups names it, and not --live.
@@ -395,7 +432,7 @@ async def bot_of(storage: Storage) -> str | None:
     return (await storage.claimed()).get("bot")
 
 
-async def look_at_bot(settings: Settings, patience_s: int) -> "Standing":
+async def look_at_bot(settings: Settings, patience_s: int) -> Standing:
     """
     How the bot of the settings stands at Telegram; there must be a token.
 
@@ -458,6 +495,7 @@ async def reading(settings: Settings) -> AsyncIterator[Media]:
         yield StubMedia()
         return
     from kiebot.adapters.media.live import LiveMedia
+    from kiebot.core.addresses import host_port
 
     hosts = (host_port(url) for url in (settings.kie_api_url, settings.kie_upload_url))
     media = LiveMedia(allowed={found for found in hosts if found is not None})
@@ -508,7 +546,7 @@ def stub_server(
     callback_secret: str | None,
     limits: bool,
     say: Callable[[str], None],
-) -> "StubServer":
+) -> StubServer:
     """
     A server that answers as kie.ai does; the caller starts and closes it.
 
@@ -585,6 +623,10 @@ def terms(
     The conditions that the settings say. The stub is looked at sooner than kie.ai would be, and
     has no limits. `callbacks`: somebody serves them.
     """
+    from kiebot.core.tasks import Pace
+    from kiebot.core.terms import PaymentDetails, Terms
+    from kiebot.core.users import UserId
+
     is_stub = settings.test_mode if is_stub is None else is_stub
     interval_s = settings.kie_poll_interval
     if is_stub and interval_s == fields_dict(Settings)["kie_poll_interval"].default:
@@ -620,6 +662,8 @@ def terms(
 def _callbacks(settings: Settings) -> Callbacks | None:
     if settings.webhook_url is None or settings.kie_callback_secret is None:
         return None
+    from kiebot.core.callbacks import Callbacks
+
     return Callbacks(address=settings.webhook_url.rstrip("/"), secret=settings.kie_callback_secret)
 
 

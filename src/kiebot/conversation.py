@@ -534,22 +534,27 @@ class Conversation:
     # Menu
 
     async def _menu(self, person: Person) -> Screen:
+        """The main menu."""
         return menu.start(person.t, await self._visit(person))
 
     async def _categories(self, person: Person) -> Screen:
+        """The categories, each with its lowest price."""
         terms = self._kiebot.terms
         return menu.categories(person.t, person.catalog, terms.price_multiplier)
 
     async def _models(self, person: Person, slug: str, page: str = "1") -> Screen:
+        """The models of a category that are on sale, each with its price."""
         catalog = person.catalog
         category = catalog.category(slug)
         multiplier = self._kiebot.terms.price_multiplier
         return menu.models(person.t, catalog, category, multiplier, as_number(page, 1))
 
     async def _help(self, person: Person) -> Screen:
+        """What kiebot is and how it is used."""
         return menu.help_(person.t)
 
     async def _languages(self, person: Person) -> Screen:
+        """Asks for the language."""
         return menu.languages(person.t)
 
     async def _speak(self, person: Person, language: Language) -> Screen:
@@ -558,12 +563,15 @@ class Conversation:
         return menu.noted(now.t.language_chosen, await self._menu(now))
 
     async def _speak_russian(self, person: Person) -> Screen:
+        """Russian from now on."""
         return await self._speak(person, Language.RU)
 
     async def _speak_english(self, person: Person) -> Screen:
+        """English from now on."""
         return await self._speak(person, Language.EN)
 
     async def _paysupport(self, person: Person) -> Screen:
+        """How money is given back, whom to write to, and the person's number."""
         return menu.paysupport(person.t, person.id, self._kiebot.terms.support or "")
 
     async def _cancel_all(self, person: Person) -> Screen:
@@ -591,6 +599,7 @@ class Conversation:
     # Generation
 
     async def _begin(self, person: Person, key: str) -> Screen:
+        """A new draft of the model of this key: its description, its price, its first question."""
         model = person.model(person.catalog.by_key(key).id)
         drafted = await self._kiebot.draft(person.id, model.id)
         return await self._drafted(person, drafted, is_first=True)
@@ -615,10 +624,12 @@ class Conversation:
         return await self._drafted(person, drafted, is_first=True)
 
     async def _choose(self, person: Person, job_id: str, name: str, number: str) -> Screen:
+        """An answer to a question of a draft, by the number of its option."""
         given = self._kiebot.choose(person.id, as_job_id(job_id), name, as_number(number, 0))
         return await self._answered(person, job_id, name, given)
 
     async def _skip(self, person: Person, job_id: str, name: str) -> Screen:
+        """The default as the answer; of a top-up's `reason`: it is rejected without one."""
         if name == "reason" and person.is_admin:
             try:
                 return await self._desk.reject_without_reason(person, job_id)
@@ -628,10 +639,12 @@ class Conversation:
         return await self._answered(person, job_id, name, given)
 
     async def _files_done(self, person: Person, job_id: str, name: str) -> Screen:
+        """A list of files is complete."""
         given = self._kiebot.finish_files(person.id, as_job_id(job_id), name)
         return await self._answered(person, job_id, name, given)
 
     async def _files_anew(self, person: Person, job_id: str, name: str) -> Screen:
+        """A list of files is emptied and asked for again."""
         given = self._kiebot.clear_files(person.id, as_job_id(job_id), name)
         return await self._answered(person, job_id, name, given)
 
@@ -643,15 +656,18 @@ class Conversation:
         return await self._question(person, job, name, page=as_number(page, 1))
 
     async def _continue(self, person: Person, job_id: str) -> Screen:
+        """A draft where it was left, or what has become of it."""
         return await self._became(person, job_id)
 
     async def _tune(self, person: Person, job_id: str) -> Screen:
+        """All settings of a draft, each to be opened."""
         job = await self._kiebot.current(person.id, as_job_id(job_id))
         if job.status is not JobStatus.DRAFT:
             return await self._shown(person, job, person.t.old_button)
         return generation.settings(person.t, person.model(job.model_id), job)
 
     async def _confirm(self, person: Person, job_id: str) -> Screen:
+        """The offer is paid and the job queued; whatever is no longer so is offered anew."""
         try:
             job = await self._kiebot.confirm(person.id, as_job_id(job_id))
         except RefusedByStatusError:
@@ -661,6 +677,7 @@ class Conversation:
         return await self._shown(person, job)
 
     async def _cancel(self, person: Person, job_id: str) -> Screen:
+        """The draft is dropped."""
         job = await self._kiebot.cancel(person.id, as_job_id(job_id))
         if job.status is not JobStatus.CANCELLED or job.replaced_by is not None:
             return await self._became(person, job.id, person.t.old_button)
@@ -671,6 +688,7 @@ class Conversation:
         return menu.noted(person.t.draft_dropped, shelf)
 
     async def _again(self, person: Person, job_id: str) -> Screen:
+        """A new draft with the same answers, at its confirmation."""
         return await self._drafted(person, await self._kiebot.again(person.id, as_job_id(job_id)))
 
     async def _edit(self, person: Person, job_id: str, name: str | None = None) -> Screen:
@@ -790,6 +808,7 @@ class Conversation:
     # Balance
 
     async def _wallet(self, person: Person) -> Screen:
+        """The wallet: available, held, the latest movements."""
         entries = await self._kiebot.ledger(person.id, LATEST)
         return balance.wallet(
             person.t,
@@ -802,24 +821,29 @@ class Conversation:
         )
 
     async def _amounts(self, person: Person) -> Screen:
+        """The amounts to top up by."""
         if self._kiebot.terms.payment is None:
             raise TopUpClosedError
         topup = await self._kiebot.waiting_topup(person.id)
         return balance.amounts(person.t, self._kiebot.terms, topup)
 
     async def _own_amount(self, person: Person) -> Screen:
+        """Asks for another amount."""
         if self._kiebot.terms.payment is None:
             raise TopUpClosedError
         return balance.amount_question(person.t, self._kiebot.terms)
 
     async def _start_topup(self, person: Person, roubles: str) -> Screen:
+        """A new top-up of so many roubles: where to send them."""
         return self._transfer(person, await self._kiebot.start_topup(person.id, roubles))
 
     async def _open_topup(self, person: Person, topup_id: str) -> Screen:
+        """A top-up as it is: where to send the money, or what was decided."""
         topup = await self._kiebot.topup(person.id, as_topup_id(topup_id))
         return self._transfer(person, topup)
 
     async def _cancel_topup(self, person: Person, topup_id: str) -> Screen:
+        """The person no longer wants to top up."""
         topup = await self._kiebot.cancel_topup(person.id, as_topup_id(topup_id))
         if topup.status is TopUpStatus.CANCELLED:
             return balance.topup_dropped(person.t)
@@ -867,6 +891,7 @@ class Conversation:
     # History
 
     async def _jobs(self, person: Person, cursor: str | None = None) -> Screen:
+        """The history of jobs, the newest first; older ones from the cursor on."""
         before = None
         if cursor is not None:
             before = (await self._kiebot.job(person.id, as_job_id(cursor))).id
@@ -876,12 +901,15 @@ class Conversation:
         return history.jobs(person.t, shown, older, self._tz, is_first=cursor is None)
 
     async def _open_jobs(self, person: Person) -> Screen:
+        """The jobs that are not over."""
         return history.open_jobs(person.t, await self._going(person))
 
     async def _job(self, person: Person, job_id: str) -> Screen:
+        """A job as it is, with its result once more."""
         return await self._became(person, job_id)
 
     async def _files(self, person: Person, job_id: str) -> Screen:
+        """The results of a job as files."""
         job = await self._kiebot.job(person.id, as_job_id(job_id))
         if job.result is None:
             return await self._became(person, job_id)
@@ -898,6 +926,7 @@ class Conversation:
         )
 
     async def _ledger(self, person: Person, cursor: str | None = None) -> Screen:
+        """The movements of money, the newest first; older ones from the cursor on."""
         before = None
         if cursor is not None:
             if not _NUMBER.fullmatch(cursor):

@@ -15,7 +15,7 @@ from typing import ClassVar, TypeAlias
 from attrs import evolve
 
 from kiebot.app import Kiebot
-from kiebot.core.acts import Act, ActKind, Deed, SubjectKind
+from kiebot.core.acts import LARGEST_CORRECTION, Act, ActKind, Deed, SubjectKind
 from kiebot.core.dialog import admin, balance, desk, menu
 from kiebot.core.dialog.balance import Movement
 from kiebot.core.dialog.desk import Line, Work
@@ -177,13 +177,16 @@ class Desk:
         return evolve(question, text=text, media=screen.media, review=screen.review)
 
     async def _requests(self, person: Person) -> Screen:
+        """The top-ups that wait for a decision."""
         waiting = await self._kiebot.topups_to_review(person.id)
         return admin.topups(person.t, waiting, self._tz)
 
     async def _show_request(self, person: Person, topup_id: str) -> Screen:
+        """A top-up to be decided, with its receipt."""
         return await self.request(person, as_topup_id(topup_id))
 
     async def _approve(self, person: Person, topup_id: str, roubles: str | None = None) -> Screen:
+        """The money came. A corrected amount is only approved by naming it."""
         known = as_topup_id(topup_id)
         amount = None if roubles is None else parse_roubles(roubles)
         if roubles is not None and amount is None:
@@ -210,6 +213,7 @@ class Desk:
         return await self.request(person, topup_id)
 
     async def _ask_reason(self, person: Person, topup_id: str) -> Screen:
+        """Asks why a top-up is rejected."""
         topup, _ = await self._kiebot.topup_to_review(person.id, as_topup_id(topup_id))
         if topup.status is not TopUpStatus.MANUAL_REVIEW:
             return await self.request(person, topup.id)
@@ -217,6 +221,7 @@ class Desk:
         return admin.reason_question(person.t, topup.id, after=mine)
 
     async def _ask_amount(self, person: Person, topup_id: str) -> Screen:
+        """Asks how much really came."""
         topup, _ = await self._kiebot.topup_to_review(person.id, as_topup_id(topup_id))
         if topup.status is not TopUpStatus.MANUAL_REVIEW:
             return await self.request(person, topup.id)
@@ -232,10 +237,12 @@ class Desk:
     # People
 
     async def _main(self, person: Person) -> Screen:
+        """The administrators' menu."""
         waiting = await self._kiebot.topups_to_review(person.id)
         return desk.main(person.t, len(waiting))
 
     async def _find(self, person: Person) -> Screen:
+        """Asks for a person: a number, a nickname or a forwarded message."""
         return desk.whom(person.t)
 
     async def _look_for(self, person: Person, text: str) -> Screen:
@@ -258,6 +265,7 @@ class Desk:
         return await self._user(person, str(found[0].id))
 
     async def _user(self, person: Person, user_id: str) -> Screen:
+        """A person: their money, jobs and what was done to them."""
         dossier = await self._kiebot.dossier(person.id, as_user_id(user_id))
         who = dossier.person.id
         return desk.person(
@@ -285,6 +293,7 @@ class Desk:
     # Jobs
 
     async def _jobs(self, person: Person) -> Screen:
+        """Open jobs, and the latest that failed."""
         working, failed = await self._kiebot.troubles(person.id, JOBS)
         return desk.jobs(
             person.t,
@@ -294,6 +303,7 @@ class Desk:
         )
 
     async def _job(self, person: Person, job_id: str) -> Screen:
+        """Any job."""
         job, who = await self._kiebot.any_job(person.id, as_job_id(job_id))
         return desk.job(person.t, self._working(person, job, who), self._tz)
 
@@ -310,11 +320,13 @@ class Desk:
     # Numbers
 
     async def _today(self, person: Person) -> Screen:
+        """People, jobs and money of today."""
         now = self._clock().astimezone(self._tz)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
         return desk.today(person.t, await self._kiebot.day(person.id, midnight), self._tz)
 
     async def _credits(self, person: Person) -> Screen:
+        """What is left at kie.ai."""
         try:
             left, enough = await self._kiebot.stock(person.id)
         except KieError as error:
@@ -324,10 +336,12 @@ class Desk:
     # Models
 
     async def _models(self, person: Person, page: str = "1") -> Screen:
+        """All models, on sale or not."""
         off = {one.model_id: one for one in await self._kiebot.switched_off(person.id)}
         return desk.models(person.t, self._kiebot.catalog, off, as_number(page, 1))
 
     async def _model(self, person: Person, key: str) -> Screen:
+        """A model, and who switched it off."""
         # Of the catalog itself, which knows why it does not sell what nobody switched off.
         model = self._kiebot.catalog.by_key(key)
         off = {one.model_id: one for one in await self._kiebot.switched_off(person.id)}
@@ -342,6 +356,7 @@ class Desk:
     # The journal
 
     async def _acts(self, person: Person, cursor: str | None = None) -> Screen:
+        """What administrators did, the newest first; older acts from the cursor on."""
         before = None if cursor is None else as_number(cursor, 0)
         acts, names = await self._kiebot.acts(person.id, ACTS + 1, before)
         lines = await self._lines(person, acts[:ACTS], names)
@@ -374,25 +389,32 @@ class Desk:
     # What is to be done
 
     async def _give(self, person: Person, user_id: str) -> Screen:
+        """Asks how much to give a person, and why."""
         return await self._prepare(person, ActKind.GRANT, str(as_user_id(user_id)))
 
     async def _take(self, person: Person, user_id: str) -> Screen:
+        """Asks how much to take back from a person, and why."""
         return await self._prepare(person, ActKind.DEBIT, str(as_user_id(user_id)))
 
     async def _block(self, person: Person, user_id: str) -> Screen:
+        """Asks why a person is to be blocked."""
         return await self._prepare(person, ActKind.BLOCK, str(as_user_id(user_id)))
 
     async def _unblock(self, person: Person, user_id: str) -> Screen:
+        """Asks why a person is to be served again."""
         return await self._prepare(person, ActKind.UNBLOCK, str(as_user_id(user_id)))
 
     async def _refund(self, person: Person, job_id: str) -> Screen:
+        """Asks why a charged job is given back."""
         return await self._prepare(person, ActKind.REFUND, as_job_id(job_id))
 
     async def _switch_off(self, person: Person, key: str) -> Screen:
+        """Asks why a model is taken off sale."""
         model = self._kiebot.catalog.by_key(key)
         return await self._prepare(person, ActKind.SWITCH_OFF, model.id)
 
     async def _switch_on(self, person: Person, key: str) -> Screen:
+        """Asks why a model is put on sale again."""
         model = self._kiebot.catalog.by_key(key)
         return await self._prepare(person, ActKind.SWITCH_ON, model.id)
 
@@ -407,8 +429,9 @@ class Desk:
 
     async def _take_amount(self, person: Person, deed: Deed, text: str) -> Screen:
         amount = parse_roubles(text)
-        if amount is None or not amount:
-            return await self._ask_how_much(person, deed, person.t.admin_not_roubles)
+        if amount is None or not amount or amount > LARGEST_CORRECTION:
+            note = person.t.admin_not_roubles(person.t.money(LARGEST_CORRECTION))
+            return await self._ask_how_much(person, deed, note)
         if deed.kind is ActKind.DEBIT:
             available = (await self._kiebot.wallet(as_user_id(deed.subject))).available
             if amount > available:

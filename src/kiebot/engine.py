@@ -322,7 +322,7 @@ class Engine:
 
     async def _ask(self, job: Job, model: Model) -> dict[TaskId, TaskStatus]:
         """What KIE says of each task of a job that may still end; silence is left out."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             known = await uow.tasks.of_job(job.id)
         answers: dict[TaskId, TaskStatus] = {}
         for task in known:
@@ -393,7 +393,7 @@ class Engine:
         # Another callback may be quicker, with another task of this job or this one of another's.
         with suppress(StaleError):
             await self._took(job_id, task_id, by_callback=True)
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             task = await uow.tasks.find(task_id)
         if task is None or task.job_id != job_id:
             return False
@@ -531,7 +531,7 @@ class Engine:
         limit = self._terms.queries_per_s
         if limit is not None and (self._load_until is None or at >= self._load_until):
             self._load_until = at + LOAD_FOR
-            async with self._storage.read() as uow:
+            async with self._storage.glance() as uow:
                 ages = await uow.jobs.running([at - age for age in AGES])
             self._load_now = self._terms.pace.load(ages, limit)
         return self._load_now

@@ -116,7 +116,7 @@ class Inbox:
 
     async def is_waiting(self, user_id: UserId) -> bool:
         """Whether more than one update of a person waits."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.inbox.waiting_of(user_id) > 1
 
     async def free(self, lead: Lead) -> None:

@@ -18,17 +18,17 @@ class NoticeBoard:
 
     async def of_person(self, user_id: UserId) -> Sequence[Notice]:
         """The messages of a person that go on telling something."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.notices.of_person(user_id)
 
     async def of_topup(self, topup_id: TopUpId) -> Sequence[Notice]:
         """The messages that tell what became of a request."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.notices.of(About.TOPUP, topup_id)
 
     async def of_jobs(self, limit: int) -> Sequence[Notice]:
         """The newest messages that tell how far a job is."""
-        async with self._storage.read() as uow:
+        async with self._storage.glance() as uow:
             return await uow.notices.newest(About.JOB, limit)
 
     async def put(self, notice: Notice) -> None:

@@ -10,10 +10,12 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
+
+from attrs import define, field
 
 from kiebot.app import Kiebot, Pulse
 from kiebot.core.dialog.screen import Screen
@@ -25,7 +27,7 @@ from kiebot.core.errors import (
     StorageError,
     UpdateDoneError,
 )
-from kiebot.core.updates import TRIES, Update, pause
+from kiebot.core.updates import BURST, TRIES, Tally, Update, pause
 from kiebot.core.users import UserId
 from kiebot.ports.frontend import UpdateFrontend
 from kiebot.ports.storage import Lead
@@ -52,6 +54,12 @@ LINGERING = 100
 
 TURNED_AWAY_S = 10.0
 """How often at most a person is told in a message that they are too fast."""
+
+TURNED_AWAY = 10
+"""Presses of a person that are told so in that time; whoever presses on has been told."""
+
+PACES = 1000
+"""People of whom it is known how much they did before those are forgotten who did nothing since."""
 
 PRESENCE_S = 5.0
 """How often an instance that is not alone says that it lives, and asks how many do."""
@@ -105,26 +113,47 @@ class Reception:
         self._until: dict[UserId, float] = {}
         self._presses = asyncio.Semaphore(PRESSES_AT_ONCE)
         self._beside: set[asyncio.Task[None]] = set()
-        self._turned_away: dict[UserId, float] = {}
+        self._turned_away: dict[UserId, _Told] = {}
+        self._paces: dict[UserId, _Pace] = {}
         self._stopping = asyncio.Event()
 
     async def take_in(self, updates: Sequence[Update], lead: Lead | None = None) -> None:
         """
         Store updates. When this returns they may be acknowledged: they will be handled.
 
+        Of who is far too fast none is stored, and the database is not asked: that nobody else waits
+        for it.
+
         Raises:
             StorageError: None was stored.
             LeadLostError: None was stored, and another instance leads.
         """
+        slow = []
+        for update in updates:
+            if self._pace(update.user_id).is_too_fast(asyncio.get_running_loop().time()):
+                self._refuse(update)
+            else:
+                slow.append(update)
+        if not slow:
+            return
+        people = {update.user_id for update in slow}
+        if len(people) > 1:
+            await self._store(slow, lead)
+            return
+        # Each takes one place at the database at a time, however much they send at once.
+        async with self._pace(people.pop()).turn():
+            await self._store(slow, lead)
+
+    async def _store(self, updates: Sequence[Update], lead: Lead | None) -> None:
         new, refused = await self._inbox.receive(updates, lead)
         for update in new:
+            self._pace(update.user_id).note(asyncio.get_running_loop().time())
             self._do_beside(self._answer_press(update))
             if update.user_id in self._lingering:
                 self._lingering[update.user_id].set()
         for update in refused:
-            self._note("turned_away", 0.0)
-            log.info("too fast", extra=_about(update))
-            self._do_beside(self._turn_away(update, self._is_first(update.user_id)))
+            self._pace(update.user_id).note(asyncio.get_running_loop().time())
+            self._refuse(update)
         if new:
             self._pulse.beat()
 
@@ -303,13 +332,32 @@ class Reception:
                 await self._inbox.answered(self._taker, update, lead)
 
     async def _give_back(self, update: Update, lead: Lead | None) -> None:
-        """As well as may be: else the lease ends in time."""
+        """As soon as may be: else the person waits until the lease ends."""
+        until = self._until.get(update.user_id, 0.0)
+        if not await self._is_given_back(update, lead):
+            self._do_beside(self._give_back_later(update, lead, until))
+
+    async def _give_back_later(self, update: Update, lead: Lead | None, until: float) -> None:
+        """When the database answers again, if nobody can have taken the person meanwhile."""
+        now = asyncio.get_running_loop().time
+        while now() + REST_S < until and (lead is None or not lead.lost.is_set()):
+            await asyncio.sleep(REST_S)
+            if await self._is_given_back(update, lead):
+                self._pulse.beat()
+                return
+
+    async def _is_given_back(self, update: Update, lead: Lead | None) -> bool:
         try:
             await self._inbox.put_off(
                 self._taker, update, timedelta(seconds=REST_S), failed=False, lead=lead
             )
-        except (StorageError, LeadLostError) as error:
+        except LeadLostError:
+            # Whoever leads now frees everybody.
+            return True
+        except StorageError as error:
             log.debug("not given back: %s", error, extra=_about(update))
+            return False
+        return True
 
     async def _keep(self, lead: Lead | None) -> None:
         """Say in time that people are still being served; let go of whom another one has."""
@@ -363,14 +411,23 @@ class Reception:
             except Exception:
                 log.exception("a press was not answered", extra=_about(update))
 
-    def _is_first(self, user_id: UserId) -> bool:
+    def _refuse(self, update: Update) -> None:
+        """Say that it is not taken, as often as anybody can read that."""
+        self._note("turned_away", 0.0)
         now = asyncio.get_running_loop().time()
-        for known in [k for k, at in self._turned_away.items() if now - at >= TURNED_AWAY_S]:
+        for known in [k for k, v in self._turned_away.items() if now - v.since >= TURNED_AWAY_S]:
             del self._turned_away[known]
-        is_first = user_id not in self._turned_away
-        if is_first:
-            self._turned_away[user_id] = now
-        return is_first
+        told = self._turned_away.setdefault(update.user_id, _Told(now))
+        told.times += 1
+        if told.times <= TURNED_AWAY:
+            log.info("too fast", extra=_about(update))
+            self._do_beside(self._turn_away(update, told.times == 1))
+
+    def _pace(self, user_id: UserId) -> "_Pace":
+        if len(self._paces) >= PACES and user_id not in self._paces:
+            now = asyncio.get_running_loop().time()
+            self._paces = {k: v for k, v in self._paces.items() if not v.is_idle(now)}
+        return self._paces.setdefault(user_id, _Pace())
 
     def _do_beside(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -387,6 +444,45 @@ class Reception:
     async def _rest(self, error: StorageError) -> None:
         log.warning("the inbox cannot be read: %s", error)
         await asyncio.sleep(REST_S)
+
+
+@define
+class _Pace:
+    """How much a person did lately, and how many of their updates wait to be stored."""
+
+    tally: Tally = field(factory=Tally)
+    waiting: int = 0
+    storing: asyncio.Lock = field(factory=asyncio.Lock)
+
+    def is_too_fast(self, now: float) -> bool:
+        """Whether no more is taken of them now."""
+        return self.waiting >= BURST or self.tally.is_full(now)
+
+    def is_idle(self, now: float) -> bool:
+        """Whether nothing has to be remembered."""
+        return not self.waiting and self.tally.is_empty(now)
+
+    def note(self, now: float) -> None:
+        """One more was stored, or refused by the database: what it knows already is no haste."""
+        self.tally = self.tally.plus_one(now)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """One after the other."""
+        self.waiting += 1
+        try:
+            async with self.storing:
+                yield
+        finally:
+            self.waiting -= 1
+
+
+@define
+class _Told:
+    """Since when, and how often, a person did what was turned away."""
+
+    since: float
+    times: int = 0
 
 
 def _about(update: Update) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from kiebot.core.errors import (
     KiebotError,
     LeadLostError,
     StorageError,
+    StorageUnavailableError,
 )
 from kiebot.core.events import Event, Untold
 from kiebot.core.users import UserId
@@ -53,7 +54,10 @@ IDLE_S = 1.0
 """How soon work and news that another process left are noticed."""
 
 REST_S = 5.0
-"""How long a job, a person or a database that failed unexpectedly is left alone."""
+"""How long a job or a person that failed unexpectedly is left alone."""
+
+DATABASE_REST_S = 1.0
+"""How long to wait for a database that does not answer: it starts anew in about a second."""
 
 SWEEP_S = 60.0
 """Seconds between looks for drafts that nobody touched for long."""
@@ -206,6 +210,9 @@ class Worker:
             await self._kiebot.advance(job_id, lead, self._open_file)
         except LeadLostError:
             raise
+        except StorageUnavailableError as error:
+            log.warning("job step interrupted: %s", error, extra={"job_id": job_id})
+            self._rest(job_id, DATABASE_REST_S)
         except Exception:
             # One job's trouble is its own: it is tried again, and the others go on.
             log.exception("job step failed", extra={"job_id": job_id})
@@ -254,7 +261,7 @@ class Worker:
                 except StorageError as error:
                     # Who is being told already is told to the end.
                     log.warning("nothing is told: %s", error)
-                    await _first(REST_S, ends)
+                    await _first(DATABASE_REST_S, ends)
                 else:
                     await _first(IDLE_S, (beat, *ends), telling.values())
                 _reap(telling)
@@ -326,7 +333,7 @@ class Worker:
             self._rest(user_id, error.retry_s or REST_S)
         except StorageError as error:
             log.warning("told later: %s", error, extra=about)
-            self._rest(user_id)
+            self._rest(user_id, DATABASE_REST_S)
         except Exception:
             log.exception("telling failed", extra=about)
             self._rest(user_id)
@@ -362,7 +369,8 @@ class Worker:
                 return
             except KiebotError as error:
                 log.error("work interrupted: %s", error)  # noqa: TRY400 - nobody's mistake
-                await _first(REST_S, (lead.lost, self._stopping))
+                rest_s = DATABASE_REST_S if isinstance(error, StorageError) else REST_S
+                await _first(rest_s, (lead.lost, self._stopping))
 
     def _is_over(self, lead: Lead) -> bool:
         return self._stopping.is_set() or lead.lost.is_set()

@@ -8,13 +8,14 @@ from kiebot.adapters.kie.stub_server.server import StubServer
 from tests.acceptance.conftest import OpenTelegramShop
 from tests.acceptance.person import GRANT_KOP
 from tests.acceptance.person_telegram import PUBLIC, TelegramShop
+from tests.fakes import leaks
 from tests.fakes.kie_server import CALLBACK_SECRET, kie_server
 from tests.fakes.talk import picture
 
 PRICE_KOP = 1600
 LIVE = {
     "TEST_MODE": "0",
-    "KIE_API_TOKEN": "kie-key-of-the-tests",
+    "KIE_API_TOKEN": leaks.KIE_KEY,
     "KIE_CALLBACK_SECRET": CALLBACK_SECRET,
     "WEBHOOK_URL": PUBLIC,
     # So rarely that what comes in this test comes by callback.

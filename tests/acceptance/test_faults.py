@@ -33,6 +33,7 @@ from kiebot.core.jobs import JobStatus
 from kiebot.core.language import Language
 from kiebot.core.media import kind_of
 from kiebot.core.money import Money
+from tests.fakes import leaks
 from tests.fakes.clock import FakeClock
 from tests.fakes.kie_server import CALLBACK_SECRET, NO_LIMITS, kie_server
 from tests.fakes.shop import TERMS, Shop
@@ -347,7 +348,7 @@ async def a_town(*, callbacks: bool) -> AsyncIterator[Town]:
         kie = LiveKieClient(
             api_url=server.address,
             upload_url=server.address,
-            token="any",
+            token=leaks.KIE_KEY,
             timeout_s=TIMEOUT_S,
             fetch=media.fetch,
         )

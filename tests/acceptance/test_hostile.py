@@ -19,8 +19,11 @@ from attrs import define
 
 from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.conversation import Conversation
+from kiebot.core.jobs import JobStatus
 from kiebot.core.money import Money
+from kiebot.core.topups import TopUpId
 from kiebot.core.users import UserId
+from kiebot.core.wallet import JobId
 from kiebot.desk import Desk
 from tests.fakes.served import Instance, served
 from tests.fakes.shop import TERMS
@@ -215,6 +218,137 @@ async def test_rubbish_on_buttons_changes_nothing(house: House) -> None:
     await house.presses([f"mparam:{house.ids['offer']}:prompt:{wrong}" for wrong in WRONG])
 
     assert house.others() == before
+
+
+async def test_more_than_a_button_carries_changes_nothing(house: House) -> None:
+    """Every action there is, with 64 bytes and far more behind it."""
+    before = house.others()
+    long = ("x" * 64, "9" * 64, "ё" * 2000)
+
+    await house.presses(of_every_route(long, ["1"]))
+
+    assert house.others() == before
+
+
+async def test_what_is_over_is_over(house: House) -> None:
+    """Every action with what was the person's own and has ended: paid, given back, decided."""
+    kiebot, boss = house.shop.kiebot, UserId(ADMIN)
+    await kiebot.approve_topup(boss, TopUpId(house.ids["topup"]))
+    await kiebot.refund(JobId(house.ids["made"]), by="tests", why="a test")
+    await kiebot.cancel(ANYA, JobId(house.ids["offer"]))
+    before = house.others()
+    money = ("ledger", "wallets", "topups", "acts")
+    ended = (JobStatus.REFUNDED, JobStatus.CANCELLED)
+    ids = [house.ids["made"], house.ids["offer"], house.ids["topup"]]
+
+    for number, data in enumerate(of_every_route(ids, ["prompt", "1"])):
+        house.anya.forges(data)
+        if number % AT_ONCE == 0:
+            await house.handled()
+    await house.handled()
+
+    now = house.others()
+    assert {name: now[name] for name in money} == {name: before[name] for name in money}
+    for job_id, status in zip((house.ids["made"], house.ids["offer"]), ended, strict=True):
+        assert (await kiebot.job(ANYA, JobId(job_id))).status is status
+    assert not await kiebot.open_jobs(ANYA)
+
+
+HTML_PAGE = b"<html><script>alert(document.cookie)</script></html>"
+POLYGLOT = (
+    b"\xff\xd8\xff\xe0\0\x10JFIF\0" + b"<script>alert(1)</script>%PDF-1.7\nPK\x03\x04" + bytes(64)
+)
+RECEIPTS: Sequence[tuple[str, bytes, str | None, dict[str, Any]]] = (
+    ("чек.jpg", HTML_PAGE, "image/jpeg", {}),
+    ("чек.jpg.html", HTML_PAGE, "text/html", {}),
+    (
+        "чек.svg",
+        b"<svg onload='alert(1)' xmlns='http://www.w3.org/2000/svg'/>",
+        "image/svg+xml",
+        {},
+    ),
+    ("чек.pdf.exe", b"MZ" + bytes(100), "application/pdf", {}),
+    ("../../../etc/passwd", POLYGLOT, "image/jpeg", {}),
+    ("чек\u202egpj.exe", POLYGLOT, "application/x-msdownload", {}),
+    ("огромный.pdf", b"%PDF-1.7", "application/pdf", {"size": 4 * 1024**3}),
+    ("пустой.pdf", b"", "application/pdf", {}),
+)
+"""Receipts that are not what they say, or larger than anybody reads."""
+
+
+async def test_no_receipt_is_opened_here_or_shown_as_more_than_a_file(house: House) -> None:
+    """
+    It goes to administrators by Telegram's own id, as a file to be saved: no byte of it is read
+    here, whatever it is named, says it is, or says it weighs.
+    """
+    anya = house.anya
+    house.telegram.calls.clear()
+    for number, (name, content, mime, more) in enumerate(RECEIPTS, 1):
+        anya.forges("topup:100")
+        await anya.sees("Переведите ровно 100 ₽")
+        waiting = await house.shop.kiebot.waiting_topup(ANYA)
+        anya.sends_document(name, content, mime, **more)
+        await anya.sees("Чек получен")
+        await house.telegram.until(
+            lambda number=number: len(boss_files(house)) == number,  # type: ignore[misc]
+            "the file for the administrator",
+        )
+        assert boss_files(house)[-1].content == content
+        assert "100 ₽" in boss_files(house)[-1].text
+        assert waiting is not None
+        await house.shop.kiebot.reject_topup(ADMIN, waiting.id, "")
+        await house.handled()
+
+    sent = house.telegram.called("sendDocument", chat_id=ADMIN)
+    assert len(sent) == len(RECEIPTS)
+    assert all(not call.files for call in sent)
+    assert house.telegram.called("getFile") == house.telegram.called("file") == []
+    assert house.telegram.called("sendPhoto", chat_id=ADMIN) == []
+
+
+def boss_files(house: House) -> list[Message]:
+    """The documents that an administrator has, the latest last."""
+    return [
+        message for message in house.boss.chat() if message.file and message.file.kind == "document"
+    ]
+
+
+async def test_a_receipt_that_is_an_address_reads_nothing_of_ours(house: House) -> None:
+    """As text a person may name an address; it is no way into the shop's own network."""
+    anya = house.anya
+    for address in ("file:///etc/passwd", "telegram:abc", "/etc/passwd", "data:text/html,x"):
+        anya.forges("topup:100")
+        await anya.sees("Переведите ровно 100 ₽")
+        anya.types(address)
+        await anya.sees("Жду чек файлом")
+    await house.handled()
+    assert house.telegram.called("file") == []
+
+
+async def test_a_receipt_that_comes_again_and_again_is_marked(house: House) -> None:
+    """The same file, under another name, of another person; and one person's ten at once."""
+    anya, boss, other = house.anya, house.boss, house.stranger()
+    content = b"%PDF-1.7 the same receipt"
+    anya.forges("topup:100")
+    await anya.sees("Переведите ровно 100 ₽")
+    for number in range(3):
+        anya.sends_document(f"чек-{number}.pdf", content, "application/pdf")
+    await anya.sees("Чек получен")
+    await house.handled()
+    waiting = await house.shop.kiebot.waiting_topup(ANYA)
+    assert waiting is not None
+    await house.shop.kiebot.approve_topup(ADMIN, waiting.id)
+
+    other.types("/start")
+    await other.sees("Создать")
+    other.forges("topup:500")
+    await other.sees("Переведите ровно 500 ₽")
+    other.sends_document("мой собственный.pdf", content, "application/pdf")
+    await other.sees("Чек получен")
+
+    await boss.sees("Этот же чек уже был в заявке", anywhere=True)
+    assert await house.shop.kiebot.waiting_topup(UserId(other.user_id)) is not None
+    assert (await house.shop.kiebot.wallet(UserId(other.user_id))).available == Money(0)
 
 
 def plain(phone: Phone) -> bool:

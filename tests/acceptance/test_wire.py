@@ -43,6 +43,7 @@ from kiebot.core.tasks import (
     TaskSucceeded,
 )
 from kiebot.core.wallet import JobId
+from tests.fakes import leaks
 from tests.fakes.answers import ADDRESSES, good_answer, good_answers
 from tests.fakes.clock import FakeClock
 from tests.fakes.kie_server import NO_LIMITS, kie_server
@@ -76,7 +77,7 @@ async def wire(clock: FakeClock) -> AsyncIterator[Wire]:
         client = LiveKieClient(
             api_url=server.address,
             upload_url=server.address,
-            token="any key",
+            token=leaks.KIE_KEY,
             timeout_s=30,
             fetch=fetcher.fetch,
         )

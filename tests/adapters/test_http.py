@@ -1,5 +1,6 @@
 """The shop's HTTP server: KIE's callbacks, Telegram's updates, and who watches over it."""
 
+import gzip
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -10,7 +11,15 @@ import pytest
 from aiohttp import web
 from attrs import define, evolve, field, frozen
 
-from kiebot.adapters.http import MAX_BODY_BYTES, Hook, Watching, application, serving
+from kiebot.adapters.http import (
+    MAX_BODY_BYTES,
+    SECRET_HEADER,
+    WEBHOOK_PATH,
+    Hook,
+    Watching,
+    application,
+    serving,
+)
 from kiebot.adapters.kie.stub import Fault, StubKieClient
 from kiebot.adapters.storage.memory import MemoryStorage
 from kiebot.core.callbacks import SIGNATURE_HEADER, TIMESTAMP_HEADER, Callbacks, sign
@@ -23,10 +32,11 @@ from kiebot.core.errors import (
 from kiebot.core.jobs import JobStatus
 from kiebot.core.tasks import TaskId
 from kiebot.core.wallet import JobId
+from tests.fakes import leaks
 from tests.fakes.clock import FakeClock
 from tests.fakes.shop import TERMS, Shop
 
-SECRET = "kie-hmac-demo-key"
+SECRET = leaks.CALLBACK_SECRET
 CALLBACKS = Callbacks(address="https://shop.example", secret=SECRET)
 
 
@@ -174,6 +184,80 @@ async def test_a_signature_is_for_one_task(door: Door) -> None:
     assert await door.post(query, {"data": {"taskId": "other"}}, headers=headers) == 401
 
 
+async def test_a_replayed_callback_moves_nothing(door: Door) -> None:
+    """Who has overheard one says it again and again, in time, before the end and after it."""
+    job_id = await door.confirmed()
+    await door.shop.worker.step()
+    task_id = (await door.shop.job(job_id)).kie_task_id
+    assert task_id is not None
+    for _ in range(5):
+        assert await door.call_back(job_id, task_id) == 200
+    door.shop.clock.advance(1)
+    await door.shop.work()
+    done = await door.shop.job(job_id)
+    entries = await door.shop.kiebot.ledger(done.user_id, 100)
+
+    for _ in range(5):
+        assert await door.call_back(job_id, task_id) == 200
+    await door.shop.worker.step()
+
+    assert done.status is JobStatus.SUCCEEDED
+    assert await door.shop.job(job_id) == done
+    assert await door.shop.kiebot.ledger(done.user_id, 100) == entries
+    assert len(door.kie.created) == 1
+    assert await door.shop.problems() == ()
+
+
+async def test_an_overheard_callback_is_of_no_use_for_another_job(door: Door) -> None:
+    """With the key of its own job nothing changes; with that of the other it needs another key."""
+    first = await door.confirmed()
+    await door.shop.worker.step()
+    task_id = (await door.shop.job(first)).kie_task_id
+    assert task_id is not None
+    second = await door.shop.offer()
+    await door.shop.kiebot.confirm((await door.shop.job(second)).user_id, second)
+    before = await door.shop.job(second)
+    timestamp = str(round(door.shop.clock().timestamp()))
+    headers = {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: sign(SECRET, task_id, timestamp)}
+
+    mixed = {"job": second, "key": CALLBACKS.key(first)}
+    assert await door.post(mixed, {"data": {"taskId": task_id}}, headers=headers) == 401
+    assert await door.call_back(second, task_id) == 404
+
+    assert await door.shop.job(second) == before
+
+
+async def test_a_tampered_result_is_not_believed(door: Door) -> None:
+    """The signature does not cover the body, so nothing in it but the task's name is used."""
+    job_id = await door.confirmed()
+    await door.shop.worker.step()
+    task_id = (await door.shop.job(job_id)).kie_task_id
+    assert task_id is not None
+    timestamp = str(round(door.shop.clock().timestamp()))
+    body = {
+        "code": 501,
+        "data": {
+            "taskId": task_id,
+            "state": "fail",
+            "failMsg": "believe me",
+            "resultJson": json.dumps({"resultUrls": ["https://evil.example/x.png"]}),
+            "creditsConsumed": 10**9,
+        },
+    }
+    headers = {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: sign(SECRET, task_id, timestamp)}
+    query = {"job": job_id, "key": CALLBACKS.key(job_id)}
+
+    assert await door.post(query, body, headers=headers) == 200
+
+    door.shop.clock.advance(1)
+    await door.shop.work()
+    done = await door.shop.job(job_id)
+    assert done.status is JobStatus.SUCCEEDED
+    assert done.result is not None
+    assert "evil.example" not in str(done.result)
+    assert await door.shop.problems() == ()
+
+
 @pytest.mark.parametrize(
     "query", [{}, {"job": "id1"}, {"job": "id1", "key": "guess"}, {"job": "nobody", "key": "é"}]
 )
@@ -314,6 +398,59 @@ async def test_an_update_is_acknowledged_when_it_is_stored() -> None:
         instance.failure = None
         assert await post() == 200
     assert instance.stored == [{"update_id": 1}]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({SECRET_HEADER: ""}, id="empty"),
+        pytest.param({SECRET_HEADER: "guessed"}, id="wrong"),
+        pytest.param({SECRET_HEADER: "s3cre"}, id="its beginning"),
+        pytest.param({SECRET_HEADER: "s3crets"}, id="and more"),
+        pytest.param({SECRET_HEADER: "S3CRET"}, id="another case"),
+        pytest.param({SECRET_HEADER: "s3crét"}, id="no ASCII"),
+        pytest.param({SECRET_HEADER: "s" * 5000}, id="very long"),
+        pytest.param({"Authorization": "s3cret"}, id="another header"),
+        pytest.param({"X-Telegram-Bot-Api-Secret": "s3cret"}, id="nearly its name"),
+    ],
+)
+async def test_an_update_without_the_secret_is_refused(given: Mapping[str, str]) -> None:
+    """And not even read: a body that is too large, or none, is answered the same."""
+    instance = Instance()
+    async with a_server(instance) as (address, session):
+        for body in (b'{"update_id": 1}', b"{", b" " * (MAX_BODY_BYTES + 1)):
+            url = f"{address}{WEBHOOK_PATH}?secret=s3cret"
+            async with session.post(url, data=io.BytesIO(body), headers=given) as answer:
+                assert answer.status == 401
+    assert instance.stored == []
+
+
+async def test_an_update_that_is_too_large_is_refused() -> None:
+    """Also where nobody says how large it is, and where it was packed small."""
+    instance = Instance()
+    headers = {SECRET_HEADER: "s3cret"}
+    large = b'{"update_id": 1, "x": "' + b"x" * (2 * MAX_BODY_BYTES) + b'"}'
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(large), 64 * 1024):
+            yield large[at : at + 64 * 1024]
+
+    packed = headers | {"Content-Encoding": "gzip"}
+    async with a_server(instance) as (address, session):
+        url = f"{address}{WEBHOOK_PATH}"
+        for given, body in (
+            (headers, io.BytesIO(large)),
+            (headers, in_pieces()),
+            (packed, io.BytesIO(gzip.compress(large))),
+            (packed, io.BytesIO(gzip.compress(bytes(50 * MAX_BODY_BYTES)))),
+        ):
+            async with session.post(url, data=body, headers=given) as answer:
+                assert answer.status in {400, 413}
+        fits = b'{"update_id": 1, "x": "' + b"x" * (MAX_BODY_BYTES - 100) + b'"}'
+        async with session.post(url, data=io.BytesIO(fits), headers=headers) as answer:
+            assert answer.status == 200
+    assert len(instance.stored) == 1
 
 
 async def test_a_port_that_is_taken_is_a_setting() -> None:

@@ -50,13 +50,14 @@ from kiebot.core.tasks import (
 from kiebot.core.wallet import JobId
 from kiebot.ports.kie import InputFile
 from kiebot.ports.media import OpenFile
+from tests.fakes import leaks
 from tests.fakes.answers import good_answers
 
 CATALOG = load_catalog(None)
 IMAGE = CATALOG.model("flux-2/pro-text-to-image")
 SUNO = CATALOG.model("suno/V5")
 CHAT = CATALOG.model("gemini-2.5-flash")
-TOKEN = "kie-key-5d41402abc4b2a76"
+TOKEN = leaks.KIE_KEY
 PROMPT = "a red tram that nobody may read about"
 PNG = b"\x89PNG\r\n\x1a\n"
 TASK = TaskId("task_1")

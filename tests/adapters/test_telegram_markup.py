@@ -24,6 +24,7 @@ from kiebot.adapters.frontend.telegram_markup import (
 )
 from kiebot.core.dialog.screen import CALLBACK_BYTES, Action, Button, Media, Screen
 from kiebot.core.media import MediaKind
+from tests.fakes import telegram_rules
 
 CARD = "2200 7000 0000 0000"
 HOSTILE = (
@@ -128,6 +129,66 @@ def test_what_is_to_be_copied_is_marked_and_changes_no_word(text: str, parts: li
     reading = read(marked)
     assert "".join(reading.words) == clean(text) == plain(marked)
     assert {clean(part) for part in reading.code} <= {clean(part) for part in parts}
+
+
+TAGS = (
+    *("b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "code", "pre", "tg-spoiler"),
+    *('a href="tg://user?id=1"', "a href='https://evil.example'", 'span class="tg-spoiler"'),
+    *('tg-emoji emoji-id="5368324170671202286"', "blockquote", "blockquote expandable"),
+    *(
+        'code class="language-python"',
+        'tg-time unix="1"',
+        "img src=x onerror=alert(1)",
+        "br/",
+        "!--",
+    ),
+)
+ENTITIES = (
+    "&lt;",
+    "&gt;",
+    "&amp;",
+    "&quot;",
+    "&#60;",
+    "&#x3c;",
+    "&lt",
+    "&amp;lt;b&amp;gt;",
+    "&nbsp;",
+)
+MARKDOWN = ("*", "_", "__", "~", "||", "`", "```", "[a](tg://user?id=1)", "> ", "\\", "**>")
+injections = st.lists(
+    st.one_of(
+        st.sampled_from(TAGS).map("<{}>".format),
+        st.sampled_from(TAGS).map(lambda tag: f"</{tag.partition(' ')[0]}>"),
+        st.sampled_from(TAGS).map(lambda tag: f"&lt;{tag}&gt;"),
+        st.sampled_from((*ENTITIES, *MARKDOWN)),
+        st.text(alphabet="<>&;#\"'/=! \nаb1\u202e\u2066\u200b\u0301👍", max_size=12),
+    ),
+    min_size=1,
+    max_size=12,
+).map("".join)
+
+
+@settings(max_examples=150)
+@given(injections, injections, st.integers(0, 1))
+@example("</code><b>", "<code>", 0)
+@example("&lt;b&gt;", "&", 1)
+def test_no_tag_and_no_entity_of_telegrams_gets_through(text: str, part: str, files: int) -> None:
+    """Telegram reads each message as these words, and as no markup but of what is to be copied."""
+    media = tuple(picture(number) for number in range(files))
+    screen = Screen(text=f"{text}\n{part}\n{text}", copyable=(part,), media=media)
+
+    drawing = draw(screen)
+
+    pieces = drawing.pieces if drawing.caption is None else (drawing.caption,)
+    read = [telegram_rules.parse_html(piece) for piece in pieces]
+    words = "".join(words.text for words in read)
+    assert squeezed(words) == squeezed(clean(screen.text))
+    kinds = {entity["type"] for words in read for entity in words.entities}
+    assert kinds <= {"code"}
+    for label in (text, part):
+        keys = keyboard(Screen(text="x", buttons=((button(label),),)))
+        assert keys is not None
+        assert not re.search("[\u202a-\u202e\u2066-\u2069\n]", keys.inline_keyboard[0][0].text)
 
 
 def test_a_card_number_is_copied_by_a_tap() -> None:

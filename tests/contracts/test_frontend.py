@@ -1,8 +1,9 @@
 """
 What every Frontend promises, wherever its people are.
 
-The far side is a program at a real pseudo-terminal or on pipes, or Telegram on loopback; the
-conversation does as it is told (`tests/fakes/talk.py`). What only a terminal can do or show is
+The far side is a program at a real pseudo-terminal or on pipes, Telegram on loopback, or a
+connection to the frontend of docs/adapters.md; the conversation does as it is told
+(`tests/fakes/talk.py`). What only a terminal can do or show is
 asked `at_a_terminal`.
 """
 
@@ -16,19 +17,24 @@ from typing import TypeAlias
 import pytest
 
 from tests.fakes import talk
+from tests.fakes.lines import somebody_calling
 from tests.fakes.talk_telegram import TelegramPerson, somebody
 from tests.fakes.terminal import Pipe, Pty, Terminal
 
 Person: TypeAlias = Terminal | TelegramPerson
 
 
-@pytest.fixture(params=["terminal", "pipe", "telegram"])
+@pytest.fixture(params=["terminal", "pipe", "telegram", "example"])
 def person(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Person]:
     """Somebody who has just come, and sees the menu."""
     if request.param == "telegram":
         with somebody() as person:
             person.sees("What shall we make?", "Videos", "Pictures", "Menu")
             yield person
+    elif request.param == "example":
+        with somebody_calling(tmp_path) as caller:
+            caller.sees("What shall we make?", "Videos", "Pictures", "Menu")
+            yield caller
     else:
         with at_home(request.param, tmp_path) as terminal:
             yield terminal

@@ -43,6 +43,7 @@ from kiebot.core.tasks import (
 )
 from kiebot.core.wallet import JobId
 from kiebot.ports.kie import KieClient
+from tests.fakes import leaks
 from tests.fakes.answers import good_answers
 from tests.fakes.clock import FakeClock
 from tests.fakes.kie_server import NO_LIMITS, kie_server
@@ -104,7 +105,7 @@ async def live_kie(clock: FakeClock) -> AsyncIterator[Callable[[], KieClient]]:
             client = LiveKieClient(
                 api_url=server.address,
                 upload_url=server.address,
-                token="any key",
+                token=leaks.KIE_KEY,
                 timeout_s=30,
                 fetch=fetcher.fetch,
             )

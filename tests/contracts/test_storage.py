@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from kiebot.core import holds, jobs, topups
-from kiebot.core.audit import Fact, JobFact, TopUpFact, WalletFact
+from kiebot.core.audit import Fact, JobFact, TopUpFact, WalletFact, judge
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.errors import (
     DuplicateRefError,
@@ -510,17 +510,36 @@ async def test_a_refused_part_takes_every_other_part_with_it(storage: Storage) -
         assert len(await uow.inbox.waiting(10)) == 1
 
 
-async def test_a_snapshot_refuses_to_write(storage: Storage) -> None:
+@pytest.mark.parametrize("is_glance", [False, True])
+async def test_who_only_reads_cannot_write(storage: Storage, is_glance: bool) -> None:
     await meet(storage)
+    look = storage.glance if is_glance else storage.read
 
-    async def write() -> None:
-        async with storage.read() as uow:
+    async def look_and_record() -> None:
+        async with look() as uow:
             await uow.record(Change(entry=entry(EntryKind.GRANT, 100)))
 
-    with pytest.raises(StorageError):
-        await write()
+    async def look_and_speak() -> None:
+        async with look() as uow:
+            await uow.users.speak(BUYER, Language.EN)
+
+    for write in (look_and_record, look_and_speak):
+        with pytest.raises(StorageError):
+            await write()
 
     assert await the_wallet(storage) == wallet()
+
+
+async def test_a_glance_sees_what_is_there_at_each_question(storage: Storage) -> None:
+    await meet(storage)
+
+    async with storage.glance() as uow:
+        before = await uow.wallets.get(BUYER)
+        await record(storage, Change(entry=entry(EntryKind.GRANT, 100)))
+
+    async with storage.glance() as uow:
+        after = await uow.wallets.get(BUYER)
+    assert (before, after) == (wallet(), wallet(100))
 
 
 async def test_a_snapshot_does_not_see_what_comes_later(storage: Storage) -> None:
@@ -1632,6 +1651,19 @@ async def test_the_facts_of_an_honest_database(storage: Storage) -> None:
         TopUpFact(topup_id="topup2", status=TopUpStatus.PENDING, credits=0, foreign=0),
     }
     assert len(facts) == 6
+
+
+async def test_jobs_that_are_wrong_are_named_though_they_are_alike(storage: Storage) -> None:
+    """Right ones may be told as one fact, however many there are: that is what makes it quick."""
+    await meet(storage)
+    right = [job(id=JobId(f"right{number}")) for number in range(3)]
+    wrong = [job(JobStatus.QUEUED, id=JobId(f"wrong{number}")) for number in range(2)]
+    await insert(storage, *right, *wrong)
+
+    facts = [fact for fact in await the_facts(storage) if isinstance(fact, JobFact)]
+
+    assert sum(fact.many for fact in facts) == 5
+    assert {fact.job_id for fact in facts if any(judge(fact))} == {"wrong0", "wrong1"}
 
 
 async def test_foreign_entries_are_counted(storage: Storage) -> None:

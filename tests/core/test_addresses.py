@@ -1,6 +1,11 @@
 """Only what the whole Internet can reach is read for others."""
 
+import socket
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kiebot.core.addresses import is_public_ip, may_be_public
 
@@ -133,3 +138,57 @@ def test_a_name_may_be_public(host: str) -> None:
 )
 def test_every_spelling_of_ones_own_machine_is_refused(host: str) -> None:
     assert not may_be_public(host)
+
+
+PRIVATE = st.one_of(
+    st.integers(0x7F000000, 0x7FFFFFFF),
+    st.integers(0x0A000000, 0x0AFFFFFF),
+    st.integers(0xA9FE0000, 0xA9FEFFFF),
+    st.integers(0xAC100000, 0xAC1FFFFF),
+    st.integers(0xC0A80000, 0xC0A8FFFF),
+    st.integers(0, 0x00FFFFFF),
+)
+BASES = st.sampled_from(["{:d}", "0{:o}", "0x{:x}", "0X{:X}", "000{:o}", "0x00{:x}"])
+
+
+@st.composite
+def spellings(draw: st.DrawFn) -> str:
+    """A private IPv4 address in one to four parts, each in a base of its own."""
+    number = draw(PRIVATE)
+    parts = draw(st.integers(1, 4))
+    leading = [(number >> (24 - 8 * at)) & 0xFF for at in range(parts - 1)]
+    numbers = [*leading, number & ((1 << (8 * (5 - parts))) - 1)]
+    host = ".".join(draw(BASES).format(part) for part in numbers)
+    return host + draw(st.sampled_from(["", "."]))
+
+
+@settings(max_examples=200)
+@given(spellings())
+def test_no_spelling_of_a_private_address_is_public(host: str) -> None:
+    """Whatever a resolver would make of it: parts, bases, a dot at the end."""
+    assert not may_be_public(host)
+
+
+@settings(max_examples=200)
+@given(PRIVATE)
+def test_no_ipv6_form_of_a_private_address_is_public(number: int) -> None:
+    """Mapped, compatible, NAT64, 6to4."""
+    high, low = number >> 16, number & 0xFFFF
+
+    for form in ("::ffff:{:x}:{:x}", "::{:x}:{:x}", "64:ff9b::{:x}:{:x}", "2002:{:x}:{:x}::"):
+        host = form.format(high, low)
+        assert not is_public_ip(host)
+        assert not may_be_public(f"[{host}]")
+
+
+@settings(max_examples=300)
+@given(st.text(alphabet="0123456789abcdefxX.", max_size=20))
+def test_what_the_system_reads_as_a_number_is_public_only_as_everybody_writes_it(host: str) -> None:
+    """The judge is the C library, which reads more than anybody should write."""
+    read = None
+    with suppress(OSError):
+        read = socket.inet_ntoa(socket.inet_aton(host))
+
+    if read is not None and may_be_public(host):
+        assert host.removesuffix(".") == read
+        assert is_public_ip(read)

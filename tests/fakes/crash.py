@@ -38,6 +38,7 @@ from kiebot.core.users import UserId
 from kiebot.ports.kie import InputFile, KieClient
 from kiebot.ports.media import Media
 from kiebot.ports.storage import Lead, Storage, UnitOfWork
+from tests.fakes import leaks
 from tests.fakes.clock import FakeClock
 from tests.fakes.shop import TERMS, Reader, Shop
 from tests.fakes.values import ADMIN, BUYER
@@ -102,6 +103,9 @@ class SteppingStorage:
 
     def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
         return self.inner.read()
+
+    def glance(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        return self.inner.glance()
 
     def lead(self, scope: str) -> AbstractAsyncContextManager[Lead]:
         return self.inner.lead(scope)
@@ -257,7 +261,11 @@ class Story:
         place = urlsplit(self.kie)
         media = LiveMedia(allowed={(place.hostname or "", place.port or 80)})
         kie = LiveKieClient(
-            api_url=self.kie, upload_url=self.kie, token="any", timeout_s=10, fetch=media.fetch
+            api_url=self.kie,
+            upload_url=self.kie,
+            token=leaks.KIE_KEY,
+            timeout_s=10,
+            fetch=media.fetch,
         )
         yield kie, media
         await kie.close()

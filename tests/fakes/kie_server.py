@@ -22,8 +22,9 @@ from kiebot.adapters.kie.stub_server.limits import Limits
 from kiebot.adapters.kie.stub_server.server import BALANCE, StubServer
 from kiebot.adapters.kie.stub_server.tasks import Timeline
 from kiebot.ports.system import Clock
+from tests.fakes import leaks
 
-CALLBACK_SECRET = "kie-hmac-demo-key"
+CALLBACK_SECRET = leaks.CALLBACK_SECRET
 """Signs callbacks, unless a test says otherwise."""
 
 NO_LIMITS = Limits(creates_in_10s=None, queries_in_1s=None)

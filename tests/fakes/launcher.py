@@ -91,6 +91,11 @@ class Process:
         return self.returncode
 
 
+def load() -> None:
+    """Begin to load everything, without waiting for it: the first process comes the sooner."""
+    _loaded()
+
+
 def launch(arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: Path) -> Process:
     """Start `kiebot` with these arguments. What it prints is added to the file."""
     told, telling = os.pipe()
@@ -104,9 +109,14 @@ def launch(arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, outpu
 
 def run(arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> tuple[int, str]:
     """The exit code of a command that ends by itself, and all that it printed."""
+    # Not above: as a program of its own this file knows no other of the tests.
+    from tests.fakes import leaks
+
     with tempfile.NamedTemporaryFile(prefix="kiebot-said-") as said:
         code = launch(arguments, env=env, cwd=cwd, output=Path(said.name)).wait(PATIENCE_S)
-        return code, said.read().decode("utf-8")
+        words = said.read().decode("utf-8")
+        leaks.hear(f"what kiebot {arguments[0]} printed", words)
+        return code, words
 
 
 def _line(told: int, seconds: float) -> str:
@@ -126,7 +136,9 @@ def _loaded() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     program = subprocess.Popen(
         [sys.executable, __file__, str(theirs.fileno())],
-        env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+        # With PYTHONPATH a copy of kiebot can be tested.
+        env={"PATH": os.defpath, "LANG": "C.UTF-8"}
+        | {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
         pass_fds=[theirs.fileno()],
         # Ctrl-C is for the tests, which then end what they began.
         start_new_session=True,

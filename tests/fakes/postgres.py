@@ -18,12 +18,14 @@ import subprocess
 import tempfile
 import threading
 import warnings
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
+
+from tests.fakes.leaks import DATABASE_PASSWORD
 
 NOBODY = "nobody"
 
@@ -36,6 +38,9 @@ OPTIONS = {
     # Only through a socket in the session's folder: no port to collide on.
     "listen_addresses": "",
 }
+
+DURABLE = {"max_connections": "200", "listen_addresses": ""}
+"""As an operator has it: what was committed is on the disk."""
 
 
 class PostgresServer:
@@ -64,7 +69,7 @@ class PostgresServer:
                 ["pg_restore", "--exit-on-error", "--no-owner", f"--dbname={to}", dump],
             )
             for program, *arguments in commands:
-                subprocess.run([_installed() / program, *arguments], check=True)
+                subprocess.run([installed() / program, *arguments], check=True)
 
     def execute(self, statement: str) -> None:
         """Run one statement outside any transaction."""
@@ -79,12 +84,12 @@ def make_folder() -> Path:
     return folder
 
 
-def shared_server(folder: Path) -> PostgresServer:
-    """The server of that folder, started if nobody has done so yet."""
+def shared_server(folder: Path, options: Mapping[str, str] = OPTIONS) -> PostgresServer:
+    """The server of that folder, started with these settings if nobody has done so yet."""
     with _locked(folder / "lock"):
         started = folder / "dsn"
         if not started.exists():
-            started.write_text(_start(folder))
+            started.write_text(_start(folder, options))
         return PostgresServer(started.read_text())
 
 
@@ -97,7 +102,18 @@ def stop(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _start(folder: Path) -> str:
+def crash(folder: Path) -> None:
+    """Stop the server of that folder as a power cut would: nobody is told, nothing is tidied up."""
+    _call(folder, "pg_ctl", "-D", folder / "cluster", "-m", "immediate", "-w", "stop")
+
+
+def start_again(folder: Path) -> None:
+    """Start the server of that folder on what is there, until it lets people in."""
+    cluster = folder / "cluster"
+    _call(folder, "pg_ctl", "-D", cluster, "-l", cluster / "log", "-w", "-t", "120", "start")
+
+
+def _start(folder: Path, options: Mapping[str, str]) -> str:
     """Make a cluster and start it; the DSN."""
     cluster = folder / "cluster"
     for leftover in (cluster, folder / "programs"):  # of a start that failed
@@ -107,13 +123,13 @@ def _start(folder: Path) -> str:
         shutil.chown(cluster, NOBODY, _group(NOBODY))
         _copy_programs(folder / "programs")
 
-    options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-    _call(folder, "initdb", "-D", cluster, "-U", "postgres", *options)
-    settings = OPTIONS | {"unix_socket_directories": str(cluster)}
+    how = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    _call(folder, "initdb", "-D", cluster, "-U", "postgres", *how)
+    settings = {**options, "unix_socket_directories": str(cluster)}
     with (cluster / "postgresql.conf").open("a") as config:
         config.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
     _call(folder, "pg_ctl", "-D", cluster, "-l", cluster / "log", "-w", "-t", "120", "start")
-    return f"postgresql://postgres@/postgres?host={cluster}"
+    return f"postgresql://postgres:{DATABASE_PASSWORD}@/postgres?host={cluster}"
 
 
 def _call(folder: Path, program: str, *arguments: str | Path) -> None:
@@ -141,23 +157,23 @@ def _call(folder: Path, program: str, *arguments: str | Path) -> None:
 
 
 def _programs(folder: Path) -> Path:
-    installed = _installed()
+    programs = installed()
     if not _is_root():
-        return installed
-    return folder / "programs" / installed.relative_to(installed.parents[2])
+        return programs
+    return folder / "programs" / programs.relative_to(programs.parents[2])
 
 
 def _copy_programs(to: Path) -> None:
     """Copy PostgreSQL and the libraries that it finds beside its package."""
-    package = _installed().parents[1]
-    shutil.copytree(_installed().parent, to / package.name / _installed().parent.name)
+    package = installed().parents[1]
+    shutil.copytree(installed().parent, to / package.name / installed().parent.name)
     for libraries in package.parent.glob(f"{package.name}.libs"):
         shutil.copytree(libraries, to / libraries.name)
     for path in (to, *to.rglob("*")):
         path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
 
-def _installed() -> Path:
+def installed() -> Path:
     """The folder of PostgreSQL's programs in the package."""
     with warnings.catch_warnings():
         # On import it looks for a runtime folder of the desktop and warns where there is none.

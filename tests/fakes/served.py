@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import aiohttp
 from attrs import define, field
 
-from tests.fakes import launcher
+from tests.fakes import launcher, leaks
 from tests.fakes.telegram_server import TelegramServer
 
 PATIENCE_S = 90.0
@@ -218,3 +218,4 @@ async def served(
                 if instance.process.poll() is None:
                     instance.kill()
                     await instance.ends()
+                leaks.hear_log(f"the log of {instance.name}", instance.log)

@@ -26,6 +26,7 @@ from kiebot.ports.kie import InputFile, KieClient
 from kiebot.ports.media import Media
 from kiebot.ports.storage import Storage
 from kiebot.worker import Worker
+from tests.fakes import leaks
 from tests.fakes.clock import FakeClock
 from tests.fakes.values import ADMIN, BUYER
 
@@ -36,7 +37,7 @@ PICTURE = "flux-2/pro-text-to-image"
 
 TERMS = Terms(
     admins=frozenset({ADMIN}),
-    payment=PaymentDetails(card="2200 7000 0000 0000", bank="Т-Банк", holder="Иван И."),
+    payment=PaymentDetails(card=leaks.CARD, bank="Т-Банк", holder="Иван И."),
 )
 
 

@@ -49,6 +49,7 @@ import aiohttp
 from aiohttp import web
 from attrs import define, frozen
 
+from tests.fakes import leaks
 from tests.fakes import telegram_rules as rules
 from tests.fakes.telegram_chats import (
     PATIENCE_S,
@@ -58,7 +59,7 @@ from tests.fakes.telegram_faults import BAD_GATEWAY, Fault, FaultKind, Meter, fl
 from tests.fakes.telegram_methods import Call, Described, Telegram
 from tests.fakes.telegram_rules import Json, RefusedError, forbidden
 
-TOKEN = "4200000042:AAE-the-bot-of-the-tests-0000000000000"
+TOKEN = leaks.BOT_TOKEN
 HOST = "127.0.0.1"
 T = TypeVar("T")
 
@@ -95,6 +96,8 @@ class TelegramServer(Telegram):
         assert self._runner is not None
         await self.session.close()
         await self._runner.cleanup()
+        for call in self.calls:
+            leaks.hear_call(call.name, call.params, _texts(call))
 
     def url_of(self, name: str) -> str:
         """An address of the same server; calls that come by it are marked with the name."""
@@ -122,9 +125,7 @@ class TelegramServer(Telegram):
         """Every parameter of every call, and what is text in the uploads."""
         parts = []
         for call in self.calls:
-            parts.append(json.dumps(call.params, ensure_ascii=False))
-            for name, mime, content in call.files.values():
-                parts += [name, mime, content.decode(errors="ignore")]
+            parts += [json.dumps(call.params, ensure_ascii=False), *_texts(call)]
         return "\n".join(parts)
 
     async def idle(self) -> None:
@@ -250,6 +251,12 @@ class Answer:
     status: int
     body: str
     content_type: str = "application/json"
+
+
+def _texts(call: Call) -> Iterator[str]:
+    """What can be read of the uploads."""
+    for name, mime, content in call.files.values():
+        yield from (name, mime, content.decode(errors="ignore"))
 
 
 async def _read(request: web.Request) -> tuple[Json, dict[str, tuple[str, str, bytes]]]:

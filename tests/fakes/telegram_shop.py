@@ -34,6 +34,7 @@ from kiebot.adapters.media.stub import StubMedia
 from kiebot.app import Kiebot
 from kiebot.conversation import Conversation
 from kiebot.core.terms import Terms
+from kiebot.ports.kie import KieClient
 from kiebot.ports.storage import Storage
 from kiebot.reception import Reception
 from kiebot.service import Service
@@ -74,12 +75,15 @@ async def telegram_shop(
     pace: Pace = FAST,
     clock: Callable[[], datetime] = loop_clock,
     prefix: str = "id",
+    kie: KieClient | None = None,
 ) -> AsyncIterator[TelegramShop]:
-    """Serve while the block runs, by polling. What is in hand then is finished."""
+    """
+    Serve while the block runs, by polling. What is in hand then is finished. `kie` None: a stub.
+    """
     numbers = iter(range(1, 10**6))
     kiebot = Kiebot(
         storage,
-        StubKieClient(clock),
+        kie or StubKieClient(clock),
         CATALOG,
         terms,
         media=StubMedia(),

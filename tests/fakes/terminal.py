@@ -203,6 +203,12 @@ class _Screen(pyte.Screen):
     def write_process_input(self, data: str) -> None:
         self.say(data)
 
+    def select_graphic_rendition(self, *codes: int, **more: Any) -> None:
+        if not {38, 48} & set(codes):
+            # pyte knows no faint letters; grey ones look the same.
+            codes = tuple(90 if code == 2 else code for code in codes)
+        super().select_graphic_rendition(*codes, **more)
+
 
 class Pty(Terminal):
     """A program at a real pseudo-terminal, whose screen is read."""
@@ -243,6 +249,11 @@ class Pty(Terminal):
     @property
     def has_ended(self) -> bool:
         return self._process.returncode is not None
+
+    @property
+    def screen(self) -> pyte.Screen:
+        """What is on it, cell by cell, as of the last look."""
+        return self._screen
 
     def text(self) -> str:
         self._listen(0)

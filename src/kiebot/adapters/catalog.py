@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -53,6 +52,9 @@ from kiebot.core.params import (
     TextParam,
     When,
 )
+
+PACKAGED = Path(__file__).parents[1] / "catalog.json"
+"""The catalog that comes with kiebot, beside its modules."""
 
 FORMATS = ("kiebot-catalog-1",)
 """The versions of the format that this kiebot reads."""
@@ -192,7 +194,7 @@ def _name_of(path: Path | None) -> str:
 
 
 def _text_of(path: Path | None) -> str:
-    source = files("kiebot").joinpath("catalog.json") if path is None else path
+    source = PACKAGED if path is None else path
     name = _name_of(path)
     try:
         return source.read_text(encoding="utf-8-sig")
@@ -222,12 +224,13 @@ class _Object(dict[str, Any]):
     twice: tuple[str, ...] = ()
 
 
-def _object(pairs: list[tuple[str, Any]]) -> _Object:
-    found = _Object(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        found.twice = tuple(name for name in found if names.count(name) > 1)
-    return found
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) == len(pairs):
+        return found
+    names = [name for name, _ in pairs]
+    wrong = _Object(found)
+    wrong.twice = tuple(name for name in found if names.count(name) > 1)
+    return wrong
 
 
 class _Entry:
@@ -284,6 +287,10 @@ class _Entry:
         value = self.take(name, default)
         if value is default:
             return value
+        match value:
+            # As nearly all are.
+            case {"ru": str(ru), "en": str(en)} if ru.strip() and en.strip() and len(value) == 2:
+                return Localized(ru=ru, en=en)
         words = _Entry(value, name)
         try:
             found = Localized(ru=words.text("ru"), en=words.text("en"))

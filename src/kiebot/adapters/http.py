@@ -76,6 +76,10 @@ def application(
     app = web.Application(client_max_size=MAX_BODY_BYTES)
 
     async def callback(request: web.Request) -> web.Response:
+        """
+        kie.ai says that a task may be done. 401: key or signature are wrong or old; 404: no such
+        job, or no task of it; 503: ask again.
+        """
         return await _callback(request, kiebot, clock)
 
     app.router.add_post(callbacks.PATH, callback)
@@ -114,13 +118,16 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[i
 
 def _add_watching(app: web.Application, watching: Watching) -> None:
     async def health(_: web.Request) -> web.Response:
+        """200 while the process lives."""
         return web.json_response({"status": "ok"})
 
     async def ready(_: web.Request) -> web.Response:
+        """200 and the role of this instance while it serves people, else 503 and why."""
         is_ready, words = watching.ready()
         return web.json_response(dict(words), status=200 if is_ready else 503)
 
     async def metrics(_: web.Request) -> web.Response:
+        """Figures for Prometheus."""
         page = await watching.metrics()
         return web.Response(body=page, headers={"Content-Type": watching.metrics_type})
 
@@ -134,6 +141,10 @@ def _add_hook(app: web.Application, hook: Hook) -> None:
     secret = hook.secret.encode()
 
     async def update(request: web.Request) -> web.Response:
+        """
+        Telegram says what a person did; 200 once it is stored. 401: the secret token is missing or
+        wrong; 503: send it again.
+        """
         given = request.headers.get(SECRET_HEADER, "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, secret):
             return _answer(401, "the secret token is missing or wrong")

@@ -1,8 +1,6 @@
 """`kiebot audit`: is the money right?"""
 
 import asyncio
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,8 +11,12 @@ from kiebot.cli.options import database_options, json_option, load_settings
 from kiebot.cli.printing import show_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from kiebot.config import Settings
-    from kiebot.core.audit import Audit
+    from kiebot.core.audit import Audit, Part
+
+    Advance = Callable[[Part, int], None]
 
 SHOW_AFTER_S = 1.0
 """A shorter audit shows no progress."""
@@ -30,7 +32,7 @@ def audit(ctx: click.Context, database: str | None, *, live: bool, as_json: bool
 
     The ledger is what is right. Prints what is wrong, a line each, and ends with exit 1.
     """
-    found = asyncio.run(_audit(load_settings(database, live=live)))
+    found = asyncio.run(_audit(load_settings(database, live=live), quiet=as_json))
     if as_json:
         problems = [{"rule": p.rule, "detail": p.detail} for p in found.problems]
         show_json(
@@ -53,43 +55,47 @@ def audit(ctx: click.Context, database: str | None, *, live: bool, as_json: bool
         ctx.exit(1)
 
 
-async def _audit(settings: "Settings") -> "Audit":
+async def _audit(settings: "Settings", *, quiet: bool) -> "Audit":
+    from rich.console import Console
+
     from kiebot.compose import operate
 
     async with operate(settings) as kiebot:
-        with _progress() as advance:
+        with progress(Console(stderr=True, force_terminal=False if quiet else None)) as advance:
             return await kiebot.audit(advance)
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[], None]]:
-    """What to call for each thing looked at; shown on a terminal, where it takes long."""
-    if not sys.stderr.isatty():
-        yield lambda: None
+def progress(console: "Console", after_s: float = SHOW_AFTER_S) -> "Iterator[Advance]":
+    """
+    A bar in this terminal, a step for each part of the audit, if it takes longer than `after_s`;
+    nothing where the console is no terminal. What to call is in `Kiebot.audit`.
+    """
+    if not console.is_terminal:
+        yield lambda *_: None
         return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from kiebot.core.audit import Part
+
+    parts = list(Part)
     bar = Progress(
-        SpinnerColumn(),
-        TextColumn("looked at {task.completed:,.0f} wallets, jobs and top-ups"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("looked at {task.fields[seen]:,}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
     )
-    task = bar.add_task("audit", total=None)
-    started_at = time.monotonic()
-    count = 0
+    task = bar.add_task(str(parts[0]), total=len(parts), seen=0)
+    shown = asyncio.get_running_loop().call_later(after_s, bar.start)
 
-    def advance() -> None:
-        nonlocal count
-        count += 1
-        # Drawing is slower than looking.
-        if count % 256 == 0 and time.monotonic() - started_at > SHOW_AFTER_S:
-            bar.start()
-            bar.update(task, completed=count)
+    def advance(part: "Part", seen: int) -> None:
+        # Drawing is slower than looking: what was said is drawn ten times a second.
+        bar.update(task, description=str(part), completed=parts.index(part), seen=seen)
 
     try:
         yield advance
     finally:
+        shown.cancel()
         bar.stop()

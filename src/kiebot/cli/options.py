@@ -26,9 +26,6 @@ MINUS = "\N{MINUS SIGN}"
 
 LARGEST_USER_ID = 2**63 - 1
 
-LARGEST_AMOUNT = "100000000"
-"""Roubles that one correction of a wallet may move. Our choice: a typing mistake is larger."""
-
 
 class WithNegatives(click.Command):
     """A command whose arguments may be negative: `-1` is a person, not an option."""
@@ -79,15 +76,16 @@ class MoneyType(click.ParamType):  # type: ignore[type-arg] # generic since clic
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> "Money":
         """Read exactly; nothing is rounded."""
+        from kiebot.core.acts import LARGEST_CORRECTION
         from kiebot.core.money import Money, parse_roubles
 
         if isinstance(value, Money):
             return value
         amount = parse_roubles(str(value))
-        if amount is None or not Money(1) <= amount <= Money.rub(LARGEST_AMOUNT):
+        if amount is None or not Money(1) <= amount <= LARGEST_CORRECTION:
             self.fail(
                 f"{_quoted(value)} is no amount; give roubles such as 100, 100,50 or 1 000,"
-                f" from 0.01 to {LARGEST_AMOUNT}",
+                f" from 0.01 to {LARGEST_CORRECTION.roubles:f}",
                 param,
                 ctx,
             )

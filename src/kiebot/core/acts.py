@@ -16,6 +16,9 @@ from kiebot.core.users import OPERATOR, UserId
 CONSOLE = "console"
 """Who acts with the commands, as acts name them."""
 
+LARGEST_CORRECTION = Money.rub("100000000")
+"""What one grant or debit may move. Our choice: a typing mistake is larger."""
+
 
 class SubjectKind(StrEnum):
     """What an act is done to."""

@@ -2,15 +2,25 @@
 Audit: the rules of the money, judged on what storage really holds.
 
 Storage streams plain facts (sums as they stand, never through the classes that would refuse wrong
-ones); each is judged alone, so that an audit of any size needs no memory.
+ones), part by part; each is judged alone, so that an audit of any size needs no memory.
 """
 
 from collections.abc import Iterator
+from enum import StrEnum
 
 from attrs import frozen
 
 from kiebot.core.jobs import OPEN, JobStatus
 from kiebot.core.topups import TopUpStatus
+
+
+class Part(StrEnum):
+    """What is looked at, in this order."""
+
+    WALLETS = "wallets"
+    JOBS = "jobs"
+    TOPUPS = "top-ups"
+    ENTRIES = "entries"
 
 
 @frozen(kw_only=True)
@@ -34,6 +44,8 @@ class JobFact:
     """
     A job and how many entries of each kind it has. `foreign` counts its entries that have another
     amount than its price or another person.
+
+    Jobs that break no rule and are alike in all this may be one fact; `many` is how many it is of.
     """
 
     job_id: str
@@ -43,6 +55,7 @@ class JobFact:
     releases: int
     refunds: int
     foreign: int
+    many: int = 1
 
 
 @frozen(kw_only=True)

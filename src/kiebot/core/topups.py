@@ -24,9 +24,9 @@ class TopUpStatus(StrEnum):
 
     PENDING = "pending"  # an amount was named; the receipt is awaited
     MANUAL_REVIEW = "manual_review"  # the receipt is here; an administrator decides
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    CANCELLED = "cancelled"
+    APPROVED = "approved"  # the money came; its amount is credited
+    REJECTED = "rejected"  # the money did not come
+    CANCELLED = "cancelled"  # another amount was named, or none is wanted any more
 
 
 TRANSITIONS: dict[TopUpStatus, frozenset[TopUpStatus]] = {

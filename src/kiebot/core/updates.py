@@ -14,6 +14,13 @@ from kiebot.core.users import UserId
 QUEUE = 50
 """Updates of one person that may wait. Our choice: nobody types more before the first answer."""
 
+BURST = 100
+STEADY = 20
+"""
+Updates of one person that are stored at once after a silence, and in each second after that. Our
+choice: several times what anybody does by hand, and little beside what others do together.
+"""
+
 TRIES = 3
 """How often an update is handled that fails unexpectedly."""
 
@@ -46,6 +53,29 @@ class Update:
     body: str
     is_done: bool = False
     tries: int = 0
+
+
+@frozen
+class Tally:
+    """
+    How much a person did lately: what they did is worked off by the moment `until`, in seconds.
+
+    It goes up by a share of a second with each update, and down as time goes by.
+    """
+
+    until: float = 0.0
+
+    def is_full(self, now: float) -> bool:
+        """Whether one more would be too much."""
+        return self.until - now > (BURST - 1) / STEADY
+
+    def is_empty(self, now: float) -> bool:
+        """Whether nothing has to be remembered."""
+        return self.until <= now
+
+    def plus_one(self, now: float) -> "Tally":
+        """With one more update."""
+        return Tally(max(self.until, now) + 1 / STEADY)
 
 
 def pause(tries: int) -> timedelta:

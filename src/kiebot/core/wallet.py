@@ -34,13 +34,13 @@ class EntryKind(StrEnum):
 
 EFFECTS: dict[EntryKind, tuple[int, int]] = {
     #                   available, held
-    EntryKind.TOPUP: (+1, 0),
+    EntryKind.TOPUP: (+1, 0),  # an approved top-up: money that came in
     EntryKind.GRANT: (+1, 0),  # given by the operator: never income
     EntryKind.DEBIT: (-1, 0),  # taken back by the operator
-    EntryKind.HOLD: (-1, +1),
-    EntryKind.CHARGE: (0, -1),
-    EntryKind.RELEASE: (+1, -1),
-    EntryKind.REFUND: (+1, 0),
+    EntryKind.HOLD: (-1, +1),  # a job is confirmed
+    EntryKind.CHARGE: (0, -1),  # its result is here
+    EntryKind.RELEASE: (+1, -1),  # it failed
+    EntryKind.REFUND: (+1, 0),  # a charged job is given back
 }
 """What one kopeck of each kind does to the two parts of a wallet."""
 

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Protocol
 
 from kiebot.core.acts import Act, SwitchedOff
-from kiebot.core.audit import Fact
+from kiebot.core.audit import Fact, Part
 from kiebot.core.billing import Change
 from kiebot.core.events import Untold
 from kiebot.core.expect import Expect
@@ -440,10 +440,10 @@ class UnitOfWork(Protocol):
     async def figures(self) -> Figures:
         """How much of everything there is now; quick, however much is stored."""
 
-    def facts(self) -> AsyncIterator[Fact]:
+    def facts(self, part: Part | None = None) -> AsyncIterator[Fact]:
         """
-        Everything an audit judges, in one snapshot: the sums of every wallet, job and top-up, as
-        `kiebot.core.audit` defines them, streamed.
+        Everything an audit judges, or one part of it, in one snapshot: the sums of every wallet,
+        job and top-up, as `kiebot.core.audit` defines them, streamed.
         """
 
 
@@ -478,6 +478,9 @@ class Storage(Protocol):
 
     def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A snapshot: takes no lock, refuses to write (StorageError)."""
+
+    def glance(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """As `read`, and quicker, for who asks one thing: each question has its own snapshot."""
 
     def lead(self, scope: str) -> AbstractAsyncContextManager[Lead]:
         """Wait until this process leads this scope; given back when the block ends."""

@@ -17,7 +17,7 @@ from typing import TypeVar
 from attrs import Factory, define, evolve, frozen
 
 from kiebot.core.acts import Act, SwitchedOff
-from kiebot.core.audit import Fact, JobFact, StrayFact, TopUpFact, WalletFact
+from kiebot.core.audit import Fact, JobFact, Part, StrayFact, TopUpFact, WalletFact
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.errors import (
     DuplicateRefError,
@@ -75,6 +75,10 @@ class MemoryStorage:
         """See the port."""
         # Nobody writes into a state that stands: it is a snapshot.
         yield MemoryUnitOfWork(self._state, self._clock, may_write=False)
+
+    def glance(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """See the port."""
+        return self.read()
 
     def lead(self, scope: str) -> AbstractAsyncContextManager[Lead]:
         """See the port."""
@@ -294,10 +298,11 @@ class MemoryUnitOfWork:
             oldest_update=min(updates, default=None),
         )
 
-    async def facts(self) -> AsyncIterator[Fact]:
+    async def facts(self, part: Part | None = None) -> AsyncIterator[Fact]:
         """See the port."""
         for fact in _facts(self._state):
-            yield fact
+            if part is None or isinstance(fact, _KINDS[part]):
+                yield fact
 
     def _writable(self) -> None:
         if not self._may_write:
@@ -1061,6 +1066,14 @@ def _by_age(topup: TopUp) -> tuple[datetime, TopUpId]:
 def _settles_alike(one: EntryKind, other: EntryKind) -> bool:
     """Whether a job has at most one of these."""
     return one is other or (one in _SETTLEMENTS and other in _SETTLEMENTS)
+
+
+_KINDS = {
+    Part.WALLETS: WalletFact,
+    Part.JOBS: JobFact,
+    Part.TOPUPS: TopUpFact,
+    Part.ENTRIES: StrayFact,
+}
 
 
 def _facts(state: _State) -> Iterable[Fact]:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from kiebot.adapters.storage import migrations, rows
+from kiebot.adapters.storage import migrations, postgres_rights, rows
 from kiebot.adapters.storage.lead import holder, leading
 from kiebot.adapters.storage.migrations import Migration
 from kiebot.adapters.storage.rows import Row
@@ -106,6 +106,13 @@ class PostgresStorage:
         async with self._transaction(start, is_snapshot=True) as connection:
             yield SqlUnitOfWork(connection, self._clock)
 
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[UnitOfWork]:
+        """See the port."""
+        # No transaction, and so no round trips to begin and end it.
+        async with self._driver() as driver:
+            yield SqlUnitOfWork(_GlancingConnection(driver), self._clock)
+
     def lead(self, scope: str) -> AbstractAsyncContextManager[Lead]:
         """See the port."""
         return leading(scope, _PostgresSeat(self._dsn, scope, self._lease_s), self._lease_s)
@@ -116,6 +123,9 @@ class PostgresStorage:
             await connection.run("set local statement_timeout = 0")
             await connection.fetchrow("select pg_advisory_xact_lock($1)", _MIGRATING)
             missing = await _missing_migrations(connection)
+            if not missing:
+                # Also for a role that may make no table.
+                return []
             await connection.run(
                 "create table if not exists schema_migrations ("
                 " name text primary key, checksum text not null, applied_at timestamptz not null)"
@@ -135,6 +145,17 @@ class PostgresStorage:
         """See the port."""
         async with self._transaction("begin read only", is_snapshot=True) as connection:
             return [migration.name for migration in await _missing_migrations(connection)]
+
+    async def grant_to(self, role: str) -> None:
+        """
+        Let this role serve, and do nothing else (`postgres_rights`).
+
+        Raises:
+            StorageError: There is no such role, it could still do more, or we may not give it that.
+        """
+        async with self._transaction("begin") as connection:
+            await connection.fetchrow("select pg_advisory_xact_lock($1)", _MIGRATING)
+            await postgres_rights.grant(connection, role)
 
     async def claim(self, facts: Iterable[tuple[str, str]]) -> None:
         """See the port."""
@@ -301,6 +322,26 @@ class _Connection:
             raise
 
 
+class _GlancingConnection(_Connection):
+    """Outside any transaction. There the server would not mind a statement that writes; we do."""
+
+    def __init__(self, driver: Any) -> None:
+        super().__init__(driver, is_snapshot=True)
+
+    async def fetch(self, query: str, *values: object) -> Sequence[Row]:
+        _must_read(query)
+        return await super().fetch(query, *values)
+
+    async def fetchrow(self, query: str, *values: object) -> Row | None:
+        _must_read(query)
+        return await super().fetchrow(query, *values)
+
+
+def _must_read(query: str) -> None:
+    if not query.lstrip().startswith(("select ", "with recursive ")):
+        raise StorageError("a glance is only read")
+
+
 # How an entry is posted: values 1 to 8 are the entry's, 9 and 10 what its kind does to each part.
 _LOCK_WALLET = (
     "select user_id, balance_kop, hold_kop from wallets where user_id = $1 for no key update"
@@ -320,7 +361,7 @@ _POST_ENTRY = (
 _MOVE_MONEY = (
     "update wallets set balance_kop = wallets.balance_kop + posted.amount_kop * $9,"
     " hold_kop = wallets.hold_kop + posted.amount_kop * $10"
-    " from posted where wallets.user_id = posted.user_id"
+    " from posted where wallets.user_id = $1"
     " returning wallets.user_id"
 )
 _POST_VALUES = 10

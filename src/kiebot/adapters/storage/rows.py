@@ -485,6 +485,7 @@ def job_fact(row: Row) -> JobFact:
         releases=row["releases"],
         refunds=row["refunds"],
         foreign=row["others"],
+        many=row["many"],
     )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from kiebot.adapters.storage import rows
 from kiebot.adapters.storage.rows import (
@@ -29,7 +29,8 @@ from kiebot.adapters.storage.rows import (
     Row,
 )
 from kiebot.core.acts import Act, SwitchedOff
-from kiebot.core.audit import Fact
+from kiebot.core.audit import Fact, JobFact, judge
+from kiebot.core.audit import Part as AuditPart
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.errors import (
     DuplicateRefError,
@@ -223,16 +224,36 @@ class SqlUnitOfWork:
         )
         return rows.figures(counted, work, news, requests, updates)
 
-    async def facts(self) -> AsyncIterator[Fact]:
+    async def facts(self, part: AuditPart | None = None) -> AsyncIterator[Fact]:
         """See the port."""
-        async for row in self._connection.stream(WALLET_FACTS):
-            yield rows.wallet_fact(row)
-        async for row in self._connection.stream(JOB_FACTS):
-            yield rows.job_fact(row)
-        async for row in self._connection.stream(TOPUP_FACTS):
-            yield rows.topup_fact(row)
-        async for row in self._connection.stream(STRAY_FACTS):
-            yield rows.stray_fact(row)
+        for each in AuditPart if part is None else (part,):
+            match each:
+                case AuditPart.WALLETS:
+                    async for row in self._connection.stream(WALLET_FACTS):
+                        yield rows.wallet_fact(row)
+                case AuditPart.JOBS:
+                    async for job in self._job_facts():
+                        yield job
+                case AuditPart.TOPUPS:
+                    async for row in self._connection.stream(TOPUP_FACTS):
+                        yield rows.topup_fact(row)
+                case AuditPart.ENTRIES:
+                    async for row in self._connection.stream(STRAY_FACTS):
+                        yield rows.stray_fact(row)
+
+    async def _job_facts(self) -> AsyncIterator[JobFact]:
+        """Jobs that are alike as one fact; where it breaks a rule, each of them by itself."""
+        # Few, however many jobs there are: all are read before anything else is asked.
+        alike = [rows.job_fact(row) async for row in self._connection.stream(ALIKE_JOB_FACTS)]
+        wrong = {evolve(fact, job_id="", many=1) for fact in alike if any(judge(fact))}
+        for fact in alike:
+            if evolve(fact, job_id="", many=1) not in wrong:
+                yield fact
+        if wrong:
+            async for row in self._connection.stream(JOB_FACTS):
+                fact = rows.job_fact(row)
+                if evolve(fact, job_id="") in wrong:
+                    yield fact
 
 
 class SqlUsers:
@@ -346,9 +367,10 @@ class SqlLedger:
 
     async def of_job(self, job_id: JobId) -> Sequence[LedgerEntry]:
         found = await self._connection.fetch(
-            f"select {ENTRY} from ledger where job_id = $1 order by id", job_id
+            f"select {ENTRY} from ledger where job_id = $1", job_id
         )
-        return [rows.entry(row) for row in found]
+        # They are few, and in the order of no index.
+        return sorted((rows.entry(row) for row in found), key=lambda entry: entry.id or 0)
 
     async def by_ref(self, ref: str) -> LedgerEntry | None:
         row = await self._connection.fetchrow(f"select {ENTRY} from ledger where ref = $1", ref)
@@ -764,11 +786,11 @@ class SqlInbox:
         locking = self._connection.locking and f"{self._connection.locking} of person skip locked"
         taken = await self._connection.fetch(
             "update inbox_people set taker = $1, taken_until = $4 where user_id in ("
-            " select person.user_id from inbox_people person"
-            " join (select user_id, min(update_id) as update_id from inbox"
-            "   where answered_at is null group by user_id) waiting"
-            " on waiting.user_id = person.user_id"
-            " where person.taken_until <= $3"
+            " select person.user_id from inbox waiting"
+            " join inbox_people person on person.user_id = waiting.user_id"
+            " where waiting.answered_at is null and person.taken_until <= $3"
+            " and not exists (select 1 from inbox older where older.user_id = waiting.user_id"
+            "   and older.answered_at is null and older.update_id < waiting.update_id)"
             f" order by waiting.update_id limit $2{locking})"
             " and taken_until <= $3 returning user_id",
             taker,
@@ -782,11 +804,10 @@ class SqlInbox:
         found = await self._connection.fetch(
             f"select {UPDATE} from inbox where update_id in ("
             " select min(update_id) from inbox where answered_at is null"
-            f" and user_id in ({_places(people)}) group by user_id)"
-            " order by update_id",
+            f" and user_id in ({_places(people)}) group by user_id)",
             *people,
         )
-        updates = [rows.update(row) for row in found]
+        updates = sorted((rows.update(row) for row in found), key=lambda update: update.id)
         for user_id in set(people) - {update.user_id for update in updates}:
             # Answered since we looked.
             await self.give_back(taker, user_id, LONG_AGO)
@@ -1235,20 +1256,7 @@ where worst.place <= $3
 # --- What an audit judges; each is one pass, and says what stands, right or wrong
 
 WALLET_FACTS = """
-select who.user_id as user_id,
-  wallets.balance_kop as balance_kop,
-  wallets.hold_kop as hold_kop,
-  coalesce(moved.balance_kop, 0) as ledger_balance_kop,
-  coalesce(moved.hold_kop, 0) as ledger_hold_kop,
-  coalesce(work.price_kop, 0) as open_jobs_kop,
-  coalesce(moved.entries, 0) as entries
-from (
-  select user_id from wallets
-  union select user_id from ledger
-  union select user_id from jobs where status in ('queued', 'running')
-) who
-left join wallets on wallets.user_id = who.user_id
-left join (
+with moved as (
   select user_id,
     cast(sum(case kind
       when 'topup' then amount_kop when 'grant' then amount_kop when 'debit' then -amount_kop
@@ -1259,15 +1267,27 @@ left join (
       else 0 end) as bigint) as hold_kop,
     count(*) as entries
   from ledger group by user_id
-) moved on moved.user_id = who.user_id
-left join (
+), work as (
   select user_id, cast(sum(price_kop) as bigint) as price_kop
   from jobs where status in ('queued', 'running') group by user_id
-) work on work.user_id = who.user_id
+)
+select who.user_id as user_id,
+  wallets.balance_kop as balance_kop,
+  wallets.hold_kop as hold_kop,
+  coalesce(moved.balance_kop, 0) as ledger_balance_kop,
+  coalesce(moved.hold_kop, 0) as ledger_hold_kop,
+  coalesce(work.price_kop, 0) as open_jobs_kop,
+  coalesce(moved.entries, 0) as entries
+from (
+  select user_id from wallets union select user_id from moved union select user_id from work
+) who
+left join wallets on wallets.user_id = who.user_id
+left join moved on moved.user_id = who.user_id
+left join work on work.user_id = who.user_id
 """
 
 JOB_FACTS = """
-select jobs.id as job_id, jobs.status as status,
+select jobs.id as job_id, jobs.status as status, 1 as many,
   count(case when ledger.kind = 'hold' then 1 end) as holds,
   count(case when ledger.kind = 'charge' then 1 end) as charges,
   count(case when ledger.kind = 'release' then 1 end) as releases,
@@ -1276,6 +1296,12 @@ select jobs.id as job_id, jobs.status as status,
     or ledger.amount_kop <> coalesce(jobs.price_kop, 0) then 1 end) as others
 from jobs left join ledger on ledger.job_id = jobs.id
 group by jobs.id, jobs.status
+"""
+
+ALIKE_JOB_FACTS = f"""
+select min(job_id) as job_id, status, count(*) as many, holds, charges, releases, refunds, others
+from ({JOB_FACTS}) facts
+group by status, holds, charges, releases, refunds, others
 """
 
 TOPUP_FACTS = """

@@ -58,7 +58,13 @@ class SqliteStorage:
     """An SQLite file."""
 
     def __init__(
-        self, path: Path, writer: "_Thread", clock: Clock, lease_s: float, patience_s: float
+        self,
+        path: Path,
+        writer: "_Thread",
+        clock: Clock,
+        lease_s: float,
+        patience_s: float,
+        driver: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self._path = path
         self._writer = writer
@@ -69,6 +75,7 @@ class SqliteStorage:
         self._clock = clock
         self._lease_s = lease_s
         self._patience_s = patience_s
+        self._driver = driver
 
     @classmethod
     async def open(
@@ -78,15 +85,16 @@ class SqliteStorage:
         clock: Clock = utc_now,
         lease_s: float = 15.0,
         patience_s: float = PATIENCE_S,
+        driver: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> "SqliteStorage":
         """
-        Open the file, or make it and its folder.
+        Open the file, or make it and its folder. `driver` is what connections are made of.
 
         Raises:
             StorageUnavailableError: It cannot be opened and written; the message says why.
         """
-        writer = await _Thread.start(path, lambda: _open_writer(path, patience_s))
-        return cls(path, writer, clock, lease_s, patience_s)
+        writer = await _Thread.start(path, lambda: _open_writer(path, patience_s, driver))
+        return cls(path, writer, clock, lease_s, patience_s, driver)
 
     @asynccontextmanager
     async def begin(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
@@ -101,6 +109,17 @@ class SqliteStorage:
         """See the port."""
         async with self.snapshot() as connection:
             yield SqlUnitOfWork(connection, self._clock)
+
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[UnitOfWork]:
+        """See the port."""
+        async with self._reading:
+            reader = await self._reader()
+            try:
+                yield SqlUnitOfWork(_GlancingConnection(reader), self._clock)
+            finally:
+                # With no transaction there is none to end: no hop to the thread.
+                self._idle.append(reader)
 
     def lead(self, scope: str) -> AbstractAsyncContextManager[Lead]:
         """See the port."""
@@ -186,7 +205,9 @@ class SqliteStorage:
         if self._idle:
             return self._idle.pop()
         opening = asyncio.create_task(
-            _Thread.start(self._path, lambda: _connect(self._path, self._patience_s, _READER))
+            _Thread.start(
+                self._path, lambda: _connect(self._path, self._patience_s, _READER, self._driver)
+            )
         )
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
@@ -313,6 +334,17 @@ class _Connection:
             raise
 
 
+class _GlancingConnection(_Connection):
+    """Outside any transaction."""
+
+    async def fetch(self, query: str, *values: object) -> Sequence[Row]:
+        return await self._call(_execute, query, values)
+
+    async def fetchrow(self, query: str, *values: object) -> Row | None:
+        found = await self._call(_execute, query, values)
+        return found[0] if found else None
+
+
 class _SqliteSeat:
     """The row of a scope, and the lock on a file of its own beside the database."""
 
@@ -431,9 +463,11 @@ _WRITER = ("journal_mode = wal", "synchronous = full", "foreign_keys = on")
 _READER = ("query_only = on",)
 
 
-def _open_writer(path: Path, patience_s: float) -> sqlite3.Connection:
+def _open_writer(
+    path: Path, patience_s: float, driver: type[sqlite3.Connection]
+) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = _connect(path, patience_s, _WRITER)
+    connection = _connect(path, patience_s, _WRITER, driver)
     try:
         # Says at once whether it may be written.
         _begin_immediate(connection)
@@ -444,13 +478,16 @@ def _open_writer(path: Path, patience_s: float) -> sqlite3.Connection:
     return connection
 
 
-def _connect(path: Path, patience_s: float, pragmas: Sequence[str]) -> sqlite3.Connection:
+def _connect(
+    path: Path, patience_s: float, pragmas: Sequence[str], driver: type[sqlite3.Connection]
+) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path,
         timeout=patience_s,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
+        factory=driver,
     )
     connection.row_factory = sqlite3.Row
     patient_until = time.monotonic() + patience_s
@@ -490,6 +527,12 @@ def _fetch(
 ) -> Sequence[sqlite3.Row]:
     if not connection.in_transaction:
         connection.execute("begin")
+    return _execute(connection, query, values)
+
+
+def _execute(
+    connection: sqlite3.Connection, query: str, values: Sequence[object]
+) -> Sequence[sqlite3.Row]:
     return connection.execute(query, _bound(values)).fetchall()
 
 

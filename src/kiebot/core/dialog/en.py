@@ -624,7 +624,9 @@ EN = Texts(
     admin_deed_why=_deed_why,
     admin_deed_done=_deed_done,
     admin_deed_over="This was done already, or cannot be done any more. This is how it is now.",
-    admin_not_roubles="An amount of roubles above zero is needed here, such as 500 or 99.50.",
+    admin_not_roubles=lambda most: (
+        f"An amount of roubles above zero and up to {most} is needed here, such as 500 or 99.50."
+    ),
     admin_too_much=lambda available: f"That much cannot be taken: the balance is {available}.",
     admin_open_jobs="Being made now",
     admin_no_open_jobs="Nothing is being made now.",

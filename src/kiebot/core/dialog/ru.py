@@ -618,7 +618,9 @@ RU = Texts(
     admin_deed_why=_deed_why,
     admin_deed_done=_deed_done,
     admin_deed_over="Это уже сделано или больше невозможно. Вот как дела сейчас.",
-    admin_not_roubles="Здесь нужна сумма в рублях больше нуля, например 500 или 99,50.",
+    admin_not_roubles=lambda most: (
+        f"Здесь нужна сумма в рублях больше нуля и не больше {most}, например 500 или 99,50."
+    ),
     admin_too_much=lambda available: f"Столько списать нельзя: на балансе {available}.",
     admin_open_jobs="Готовится сейчас",
     admin_no_open_jobs="Сейчас ничего не готовится.",

@@ -394,7 +394,7 @@ class Texts:
     admin_deed_why: Callable[[ActKind, str, str], str]  # what is done, to what, amount
     admin_deed_done: Callable[[ActKind, str], str]  # what was done, amount
     admin_deed_over: Words  # somebody did it meanwhile
-    admin_not_roubles: Words
+    admin_not_roubles: Said  # the most
     admin_too_much: Said  # what there is
     admin_open_jobs: Words
     admin_no_open_jobs: Words

@@ -1,0 +1,65 @@
+"""
+Where the time of a whole job goes: a flame graph of kiebot on each database, by py-spy.
+
+    python -m benchmarks.flame [--seconds 15] [--to docs/performance]
+
+The pictures stand in the sections of the whole jobs.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import postgres, shop
+from benchmarks.measure import FOLDER
+from benchmarks.shop import AT_ONCE, Shop
+
+PICTURES = {
+    "postgres": "whole_job_postgres-flame.svg",
+    "sqlite": "whole_job_sqlite-flame.svg",
+}
+
+
+def main() -> None:
+    """Draw both, or be what is drawn."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--to", type=Path, default=FOLDER, help="the folder of the pictures")
+    parser.add_argument("--role", choices=PICTURES, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.role is not None:
+        asyncio.run(_work(asked.role, asked.seconds))
+        return
+    asked.to.mkdir(parents=True, exist_ok=True)
+    for role, name in PICTURES.items():
+        _draw(role, asked.to / name, asked.seconds)
+
+
+def _draw(role: str, path: Path, seconds: float) -> None:
+    work = [sys.executable, "-m", "benchmarks.flame", "--role", role, "--seconds", str(seconds)]
+    how = ["--rate", "200", "--nonblocking", "--output", str(path)]
+    program = str(Path(sys.executable).with_name("py-spy"))
+    subprocess.run([program, "record", *how, "--", *work], check=True)
+
+
+async def _work(role: str, seconds: float) -> None:
+    if role == "postgres":
+        with postgres.running() as server, postgres.database(server) as dsn:
+            async with shop.on_postgres(dsn) as kiebot:
+                await _whole_jobs(kiebot, seconds)
+    else:
+        with tempfile.TemporaryDirectory(prefix="kiebot-bench-") as folder:
+            async with shop.on_sqlite(Path(folder) / "kiebot.db") as kiebot:
+                await _whole_jobs(kiebot, seconds)
+
+
+async def _whole_jobs(kiebot: Shop, seconds: float) -> None:
+    await kiebot.fill(AT_ONCE)
+    await shop.rate(kiebot.job, AT_ONCE, seconds, people=AT_ONCE)
+
+
+if __name__ == "__main__":
+    main()

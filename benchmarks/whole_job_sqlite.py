@@ -1,0 +1,95 @@
+"""
+A whole job on SQLite: kiebot, and the smallest right statements by plain sqlite3.
+
+    python -m benchmarks.whole_job_sqlite [--rounds 5] [--seconds 4]
+"""
+
+import asyncio
+import random
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import measure, shop, smallest
+from benchmarks.measure import Figure, Page, Row
+from benchmarks.shop import AT_ONCE, PEOPLE
+
+ABOUT = """
+The job of the page on PostgreSQL, {at_once} at once, in an SQLite file with a WAL and
+`synchronous = full`: every commit is on the disk before it is said to be one. The reference is one
+loop around Python's own `sqlite3`: the smallest statements that are still right
+(`benchmarks/smallest.py`), in {commits} transactions a job, as many as kiebot commits.
+"""
+
+WHY = """
+A use-case waits for its connection's thread at least three times a transaction, reads what it
+decides on, and a rule in Python decides; the reference is one thread that never waits.
+"""
+
+
+def main() -> None:
+    """Measure, and keep it."""
+    parser = measure.arguments(__doc__)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="kiebot-bench-") as folder:
+        page = asyncio.run(_measure(Path(folder), asked.rounds, asked.seconds))
+    measure.keep(page, asked.to)
+
+
+async def _measure(folder: Path, rounds: int, seconds: float) -> Page:
+    plain = smallest.open_sqlite(folder / "smallest.db", PEOPLE)
+    try:
+        async with shop.on_sqlite(folder / "kiebot.db") as kiebot:
+            await kiebot.fill()
+            commits = await kiebot.commits()
+            if commits != len(smallest.SQLITE_WHOLE_JOB):
+                raise AssertionError(f"kiebot commits {commits} times")
+
+            async def ours() -> float:
+                return await shop.rate(kiebot.job, AT_ONCE, seconds)
+
+            async def bare() -> float:
+                return _plain(plain, seconds)
+
+            found = await measure.in_turn_async({"kiebot": ours, "sqlite3": bare}, rounds)
+    finally:
+        plain.close()
+    return Page(
+        name="whole_job_sqlite",
+        title="A whole job on SQLite",
+        pictures={"Where the time of kiebot goes": "whole_job_sqlite-flame.svg"},
+        about=ABOUT.format(at_once=AT_ONCE, commits=commits).strip(),
+        rows=(
+            Row(
+                measured="whole job through `Kiebot`, SQLite, synchronous FULL",
+                against=f"plain sqlite3, the smallest right statements, {commits} commits",
+                rounds=measure.ratios(found["kiebot"], found["sqlite3"]),
+                goal=measure.at_least(0.6),
+                why=WHY.strip(),
+            ),
+        ),
+        figures=tuple(
+            Figure(of=name, unit="jobs a second", rounds=tuple(values))
+            for name, values in found.items()
+        ),
+    )
+
+
+def _plain(connection: sqlite3.Connection, seconds: float) -> float:
+    done = 0
+    begun_at = time.perf_counter()
+    while time.perf_counter() < begun_at + seconds:
+        values = (random.randint(1, PEOPLE), random.randint(1, 100), random.getrandbits(61))
+        for transaction in smallest.SQLITE_WHOLE_JOB:
+            connection.execute("begin immediate")
+            for statement in transaction:
+                connection.execute(statement, smallest.bound(statement, values))
+            connection.execute("commit")
+        done += 1
+    return done / (time.perf_counter() - begun_at)
+
+
+if __name__ == "__main__":
+    main()
