@@ -53,8 +53,9 @@ runs beside it and never has a task done. An idle process works on a database wi
 
 WHY = (
     "The worker keeps nothing of a job that is not due: the moments are in the database's index."
-    " What a busy process has more is the same for one job as for all of them: the HTTP client with"
-    " its connections and TLS, and the database's page cache."
+    " What a busy process has more is the HTTP client with its connections (1 MiB, with 20 jobs as"
+    " with all), and what SQLite's connections keep of the file: 2 MiB by the one that writes, 0.25"
+    " by each that reads."
 )
 
 OLDEST = timedelta(minutes=50)

@@ -80,9 +80,10 @@ with as many statements, of which as many write, before and after it answers; co
 """
 
 WHY = (
-    "Each transaction of the reference is the cheapest there is: one row by its key. Kiebot's find"
-    " who it is, what they may see, and draw it: that is Python, in the same thread, and at a p99"
-    " every millisecond of it counts several times, as others wait for it."
+    "Each query of the reference is the cheapest there is: one row by its key. Kiebot's find who it"
+    " is, what they may see, and draw it: that is Python, in the same thread, and at a p99 every"
+    " millisecond of it counts several times, as others wait for it. The fewer queries there are,"
+    " the more that weighs: the reference asks only as often as kiebot does."
 )
 
 TERMS = Terms(payment=PaymentDetails(card="2200 7000 0000 0000"))

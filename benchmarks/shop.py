@@ -89,6 +89,13 @@ class Counted:
             yield uow
         self.commits += 1
 
+    @asynccontextmanager
+    async def once(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        """See the port; each stores one thing."""
+        async with self.storage.once(lead) as uow:
+            yield uow
+        self.commits += 1
+
 
 @frozen
 class Shop:

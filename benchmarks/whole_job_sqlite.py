@@ -23,8 +23,9 @@ loop around Python's own `sqlite3`: the smallest statements that are still right
 """
 
 WHY = """
-A use-case waits for its connection's thread at least three times a transaction, reads what it
-decides on, and a rule in Python decides; the reference is one thread that never waits.
+A use-case waits for its connection's thread once or twice where it stores one thing (to read, to
+store) and five times to confirm, and a rule in Python decides in between; the reference is one
+thread that never waits and reads nothing.
 """
 
 

@@ -113,6 +113,7 @@ ROOMS = {
     "reception": Room(
         files=names("reception.py"),
         kiebot=names("kiebot.core.* kiebot.app kiebot.ports.frontend kiebot.ports.storage"),
+        others=names("attrs"),
     ),
     "service": Room(
         files=names("service.py"),

@@ -863,11 +863,20 @@ class ShakyStorage(SqliteStorage):
 
     @asynccontextmanager
     async def begin(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        self._may_refuse()
+        async with super().begin(lead) as uow:
+            yield uow
+
+    @asynccontextmanager
+    async def once(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        self._may_refuse()
+        async with super().once(lead) as uow:
+            yield uow
+
+    def _may_refuse(self) -> None:
         if self.refusals:
             self.refusals -= 1
             raise StorageUnavailableError("it starts anew")
-        async with super().begin(lead) as uow:
-            yield uow
 
 
 @pytest.fixture

@@ -111,6 +111,16 @@ class Watched:
         async with self.more:
             await self.more.wait_for(lambda: len(self.done) >= count)
 
+    @asynccontextmanager
+    async def once(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        if len(self.done) >= self.good:
+            raise StorageUnavailableError("the disk is full")
+        async with self.inner.once(lead) as uow:
+            yield uow
+        async with self.more:
+            self.done.append(None)
+            self.more.notify_all()
+
     def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
         return self.inner.read()
 

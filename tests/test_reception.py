@@ -3,7 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -29,7 +34,7 @@ from kiebot.core.updates import BURST, QUEUE, STEADY, TRIES, Update
 from kiebot.core.users import UserId
 from kiebot.ports.kie import InputFile
 from kiebot.ports.storage import Lead, UnitOfWork
-from kiebot.reception import AT_ONCE, LINGERING, TURNED_AWAY, Reception
+from kiebot.reception import AT_ONCE, LINGERING, PRESENCE_S, SILENT_S, TURNED_AWAY, Reception
 from tests.fakes.clock import FakeClock
 from tests.fakes.leap import leap
 from tests.fakes.shop import PICTURE, Shop
@@ -54,6 +59,7 @@ class Desk:
     pressed: list[int] = field(factory=list)
     shown: list[tuple[UserId, str]] = field(factory=list)
     turned_away: list[tuple[int, bool]] = field(factory=list)
+    asked_to_wait: list[int] = field(factory=list)
     replies: dict[int, asyncio.Future[None]] = field(factory=dict)
     shares: list[int] = field(factory=list)
     happened: asyncio.Condition = field(factory=asyncio.Condition)
@@ -73,6 +79,9 @@ class Desk:
 
     async def turn_away(self, update: Update, is_first: bool) -> None:
         await self._note(self.turned_away, (update.id, is_first))
+
+    async def ask_to_wait(self, update: Update) -> None:
+        await self._note(self.asked_to_wait, update.id)
 
     async def show(self, user_id: UserId, screen: Screen) -> None:
         await self._note(self.shown, (user_id, screen.text))
@@ -120,6 +129,7 @@ class House:
             where=self.conversation.where,
             went_wrong=self.conversation.went_wrong,
             turn_away=self.desk.turn_away,
+            ask_to_wait=self.desk.ask_to_wait,
             lease_s=15,
             note=lambda how, _: self.outcomes.append(how),
         )
@@ -501,6 +511,14 @@ class Outage(MemoryStorage):
         async with super().begin(lead) as uow:
             yield uow
 
+    @asynccontextmanager
+    async def once(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        if self.is_down:
+            self.refused += 1
+            raise StorageUnavailableError("down")
+        async with super().once(lead) as uow:
+            yield uow
+
 
 async def test_who_was_served_as_the_database_went_does_not_wait_for_the_lease(
     clock: FakeClock,
@@ -529,6 +547,44 @@ async def test_who_was_served_as_the_database_went_does_not_wait_for_the_lease(
         await house.all_answered()
 
     assert house.desk.handled == [1]
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+def test_who_cannot_be_answered_is_told_so_once_where_nobody_else_may_answer(
+    house: House, instances: int
+) -> None:
+    gone = [True] * 6
+
+    async def without_database(_: Mapping[str, Any]) -> None:
+        if gone:
+            gone.pop()
+            raise StorageUnavailableError("down")
+
+    async def story() -> None:
+        async def is_answered() -> None:
+            while await house.waiting():
+                await asyncio.sleep(1)
+                house.shop.clock.advance(1)
+
+        house.desk.act = without_database
+        async with AsyncExitStack() as stack:
+            first, *_ = [await stack.enter_async_context(house.open()) for _ in range(instances)]
+            # They count each other.
+            await asyncio.sleep(PRESENCE_S + 1)
+            await first.take_in([update(1), update(2)])
+            await is_answered()
+            assert house.desk.asked_to_wait == ([1] if instances == 1 else [])
+
+            # That was one outage; this is another, which is over before anybody minds.
+            gone.append(True)
+            await first.take_in([update(3)])
+            await is_answered()
+            await asyncio.sleep(SILENT_S)
+
+    leap(story())
+
+    assert house.desk.handled == [1, 2, 3]
+    assert len(house.desk.asked_to_wait) == (instances == 1)
 
 
 async def test_a_newer_update_does_not_wait_for_a_reply(house: House) -> None:

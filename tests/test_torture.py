@@ -24,6 +24,7 @@ class Nothing:
     does = "Nothing is done."
     checks = "nothing."
     full = "nothing"
+    least = ("kill",)
     weight = 1.0
     databases = ("sqlite",)
 
@@ -89,14 +90,9 @@ def test_a_chapter_gets_its_share_of_what_is_left() -> None:
     assert chapters.share(other, [], 90.0) == 90.0
 
 
-def test_the_report_says_what_was_found_and_how_to_see_it_again() -> None:
-    tally = Tally()
-    tally.did("kill", 1000)
-    tally.checked("the audit is clean", 999)
-    with tally.part("kill 7"):
-        raise AssertionError("money is missing")
-    turn = Turn(chapter=Nothing(), database="sqlite", seconds=60, end="all", tally=tally)
-    run = Run(
+def run_of(turn: Turn) -> Run:
+    """A run of one chapter."""
+    return Run(
         seed=7,
         minutes=30,
         began_at=datetime(2026, 11, 23, tzinfo=UTC),
@@ -110,6 +106,15 @@ def test_the_report_says_what_was_found_and_how_to_see_it_again() -> None:
         broken=[],
     )
 
+
+def test_the_report_says_what_was_found_and_how_to_see_it_again() -> None:
+    tally = Tally()
+    tally.did("kill", 1000)
+    tally.checked("the audit is clean", 999)
+    with tally.part("kill 7"):
+        raise AssertionError("money is missing")
+    run = run_of(Turn(chapter=Nothing(), database="sqlite", seconds=60, end="all", tally=tally))
+
     said = report.write(run)
 
     assert not run.is_clean
@@ -117,6 +122,30 @@ def test_the_report_says_what_was_found_and_how_to_see_it_again() -> None:
     assert "nox -s torture -- --minutes 30 --seed 7 --database sqlite --chapter nothing" in said
     assert "in kill 7" in said
     assert "money is missing" in said
+
+
+@pytest.mark.parametrize(
+    ("kills", "left_out", "is_whole", "said"),
+    [
+        (1, "", True, "| nothing |"),
+        (0, "", False, "not one kill in its 60 s"),
+        (0, "nobody can be killed here", True, "nobody can be killed here"),
+    ],
+)
+def test_a_chapter_that_did_nothing_has_shown_nothing(
+    kills: int, left_out: str, is_whole: bool, said: str
+) -> None:
+    tally = Tally()
+    tally.did("kill", kills)
+    tally.checked("the audit is clean")
+    if left_out:
+        tally.leave_out(left_out)
+
+    run = run_of(Turn(chapter=Nothing(), database="sqlite", seconds=60, end="time", tally=tally))
+
+    assert run.is_clean
+    assert run.is_whole is is_whole
+    assert said in report.write(run)
 
 
 async def test_the_budget_is_over_when_somebody_stops_everything() -> None:

@@ -15,6 +15,9 @@ from tests.torture.watcher import open_database
 
 SEED = 1
 
+CONFIRMS = 9
+"""The step of a tale in which the person pays for the first picture."""
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
@@ -33,7 +36,7 @@ def _migrated(url: str) -> str:
 
 @pytest.mark.parametrize("how", How)
 def test_a_call_of_every_step_fails_and_nothing_is_lost(database: str, how: How) -> None:
-    for number, fails_at in enumerate((2, 30, 70), 1):
+    for number, fails_at in enumerate((2, 30), 1):
         told = hasty_loop.hasten(tell(database, number, how, fails_at))
 
         assert told.hits
@@ -43,7 +46,7 @@ def test_a_call_of_every_step_fails_and_nothing_is_lost(database: str, how: How)
 def test_calls_fail_on_the_way_to_postgresql_as_well(postgres_dsn: str) -> None:
     database = _migrated(postgres_dsn)
 
-    told = hasty_loop.hasten(tell(database, 1, How.LOST, 12))
+    told = hasty_loop.hasten(tell(database, 1, How.LOST, 12, only=CONFIRMS))
 
     assert told.hits
     assert told.outcome == shuffled.CLEAN, told.hits

@@ -30,6 +30,7 @@ from kiebot.core.tasks import FailReason, TaskId, TaskPending, TaskRequest
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
 from kiebot.ports.kie import InputFile
+from kiebot.ports.storage import Lane
 from kiebot.worker import Worker
 from tests.fakes.clock import FakeClock
 from tests.fakes.shop import CHEAP, TERMS, Reader, Shop, stub_shop
@@ -153,6 +154,34 @@ async def test_a_look_that_fails_is_just_a_look(shop: Shop) -> None:
     kie(shop).script(Fault("task_status", TaskPending("odd word")))
 
     assert await settle(shop, "рыжий кот") == (JobStatus.SUCCEEDED, None)
+
+
+async def test_a_clock_that_is_set_back_keeps_no_job_waiting(shop: Shop) -> None:
+    job_id = await confirmed(shop)
+    await shop.worker.step()
+    assert (await shop.job(job_id)).status is JobStatus.RUNNING
+
+    async def is_due() -> bool:
+        return [job.id for job in await shop.kiebot.due(9, Lane.CHECK, local=True)] == [job_id]
+
+    assert not await is_due()
+    shop.clock.now -= timedelta(seconds=30)
+    assert not await is_due()
+    shop.clock.now -= timedelta(hours=3)
+    assert await is_due()
+
+    # Looked at, it waits as any other does.
+    await shop.worker.step()
+    assert not await is_due()
+
+
+async def test_a_clock_that_is_set_back_keeps_no_administrator_from_being_told(shop: Shop) -> None:
+    await settle(shop, "broke")
+    shop.clock.now -= timedelta(hours=3)
+    await settle(shop, "broke")
+
+    untold = await shop.kiebot.untold(100, local=False)
+    assert [type(one.event) for one in untold] == [OperatorAlert, OperatorAlert]
 
 
 async def test_administrators_are_told_once_an_hour_and_cause(shop: Shop) -> None:

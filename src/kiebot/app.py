@@ -29,6 +29,7 @@ from kiebot.core import (
     pricing,
     stock,
     topups,
+    waits,
 )
 from kiebot.core.acts import Act, ActKind, Deed, SwitchedOff, actor
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
@@ -56,7 +57,7 @@ from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
 from kiebot.core.media import Attachment, MediaKind, SentFile
 from kiebot.core.money import Money
-from kiebot.core.overview import Day, Dossier, Review
+from kiebot.core.overview import Day, Dossier, Review, Visitor
 from kiebot.core.params import JsonValue
 from kiebot.core.pricing import NO_MEASURES, Quote
 from kiebot.core.tasks import TaskId, TaskRequest, TaskStatus
@@ -173,19 +174,20 @@ class Kiebot:
         async with self._storage.glance() as uow:
             return await uow.users.get(user_id)
 
-    async def visitor(self, user_id: UserId) -> tuple[User, Catalog]:
+    async def visitor(self, user_id: UserId) -> tuple[Visitor, Catalog]:
         """Who this is, and what is on sale at this moment, whichever process switched what off."""
         async with self._storage.glance() as uow:
-            return await uow.users.get(user_id), await self._offers(uow)
+            visitor = await uow.users.visitor(user_id)
+        return visitor, self._without(visitor.off)
 
     async def saw(self, user_id: UserId) -> None:
         """The person did something."""
-        async with self._storage.begin() as uow:
+        async with self._storage.once() as uow:
             await uow.users.saw(user_id, self._clock())
 
     async def speak(self, user_id: UserId, language: Language) -> None:
         """Choose the person's language."""
-        async with self._storage.begin() as uow:
+        async with self._storage.once() as uow:
             await uow.users.speak(user_id, language)
 
     async def expected(self, user_id: UserId) -> Expect | None:
@@ -195,7 +197,7 @@ class Kiebot:
 
     async def expect(self, user_id: UserId, expect: Expect | None) -> None:
         """Say what the person's next typed answer is for."""
-        async with self._storage.begin() as uow:
+        async with self._storage.once() as uow:
             await uow.record(Change(expecting=Expecting(user_id=user_id, expect=expect)))
 
     # What the screens and listings show
@@ -221,6 +223,11 @@ class Kiebot:
         """What is being made for the person, oldest first."""
         async with self._storage.glance() as uow:
             return await uow.jobs.open_of(user_id)
+
+    async def count_open_jobs(self, user_id: UserId) -> int:
+        """How many jobs are being made for the person."""
+        async with self._storage.glance() as uow:
+            return await uow.jobs.count_open_of(user_id)
 
     async def job(self, user_id: UserId, job_id: JobId) -> Job:
         """One job of the person's."""
@@ -259,7 +266,7 @@ class Kiebot:
     async def offers(self) -> Catalog:
         """The catalog at this moment, without what administrators switched off."""
         async with self._storage.glance() as uow:
-            return await self._offers(uow)
+            return self._without(await uow.switches.off())
 
     # From a model to an offer
 
@@ -319,9 +326,9 @@ class Kiebot:
             self._clock(),
             measures,
         )
-        async with self._storage.begin() as uow:
-            await _let_in(uow, user_id)
-            await self._sold(uow, model.id)
+        async with self._storage.once() as uow:
+            visitor = await uow.users.visitor(user_id)
+            self._sold(_let_in(visitor), model.id)
             await uow.record(_drafted(user_id, drafted))
         return drafted
 
@@ -438,18 +445,18 @@ class Kiebot:
                 return job
             if not job.is_offer:
                 raise RefusedByStatusError("job", job.id, job.status)
-            await _let_in(uow, user_id)
-            model = await self._sold(uow, job.model_id)
-            wallet = await uow.wallets.get(user_id)
+            # Locks the wallet: of a person's confirmations one is counted after the other.
+            visitor = _let_in(await uow.users.visitor(user_id))
+            model = self._sold(visitor, job.model_id)
             try:
                 change = billing.confirm(
                     job,
-                    wallet,
+                    visitor.wallet,
                     at,
                     price_now=drafts.price_now(
                         model, job.params, self.terms.price_multiplier, job.measures
                     ),
-                    open_jobs=len(await uow.jobs.open_of(user_id)),
+                    open_jobs=await uow.jobs.count_open_of(user_id),
                     jobs_max=self.terms.user_jobs_max,
                 )
             except (InsufficientFundsError, TooManyJobsError, PriceChangedError) as error:
@@ -519,8 +526,10 @@ class Kiebot:
 
     async def due(self, limit: int, lane: Lane, *, local: bool) -> Sequence[Job]:
         """Jobs of a lane to be worked on now."""
+        at = self._clock()
+        beyond = waits.beyond(at, self._engine.longest_pause)
         async with self._storage.glance() as uow:
-            return await uow.jobs.due(self._clock(), limit, lane, local=local)
+            return await uow.jobs.due(at, limit, lane, local=local, beyond=beyond)
 
     async def next_due_in(self, *, local: bool) -> float | None:
         """Seconds until the next job is due, None where none is open."""
@@ -642,7 +651,7 @@ class Kiebot:
 
     async def told(self, event_id: int, lead: Lead | None = None) -> None:
         """An event was shown."""
-        async with self._storage.begin(lead) as uow:
+        async with self._storage.once(lead) as uow:
             await uow.outbox.told(event_id, self._clock())
 
     def open_result(self, url: str) -> OpenedFile:
@@ -656,7 +665,7 @@ class Kiebot:
 
     async def remember_sent(self, address: str, kind: MediaKind, sent: SentFile) -> None:
         """Keep under which id a frontend has a file."""
-        async with self._storage.begin() as uow:
+        async with self._storage.once() as uow:
             await uow.sent.save(address, kind, sent, self._clock())
 
     async def report_not_sent(self, person_id: UserId, name: str, why: str) -> None:
@@ -668,7 +677,7 @@ class Kiebot:
         )
         async with self._storage.begin() as uow:
             last = await uow.outbox.last_alert(FileNotSent.cause)
-            if not events or (last is not None and at - last < ALERT_PAUSE):
+            if not events or (last is not None and waits.is_recent(last, at, ALERT_PAUSE)):
                 return
             await uow.record(Change(events=events))
         self.pulse.beat()
@@ -695,8 +704,7 @@ class Kiebot:
         )
         async with self._storage.begin() as uow:
             # The wallet is what two requests of one person at once wait for each other at.
-            await uow.wallets.get(user_id)
-            await _let_in(uow, user_id)
+            _let_in(await uow.users.visitor(user_id))
             earlier = await uow.topups.pending_of(user_id)
             replaced = (
                 () if earlier is None else (TopUpStep(topups.cancel(earlier), earlier.status),)
@@ -721,7 +729,7 @@ class Kiebot:
             change = billing.submit_receipt(
                 topup,
                 receipt,
-                person=await _let_in(uow, user_id),
+                person=_let_in(await uow.users.visitor(user_id)).user,
                 admins=sorted(self.terms.admins),
                 seen_in=None if seen is None else seen.id,
             )
@@ -736,8 +744,8 @@ class Kiebot:
 
     async def waiting_topup(self, user_id: UserId) -> TopUp | None:
         """The person's top-up that waits for a receipt, else the latest that waits for review."""
-        async with self._storage.read() as uow:
-            return await uow.topups.pending_of(user_id) or await uow.topups.reviewed_of(user_id)
+        async with self._storage.glance() as uow:
+            return await uow.topups.waiting_of(user_id)
 
     async def cancel_topup(self, user_id: UserId, topup_id: TopUpId) -> TopUp:
         """Drop a request that has no receipt yet; any other is returned as it is."""
@@ -1122,8 +1130,8 @@ class Kiebot:
             job = _own("job", job_id, user_id, await uow.jobs.get(job_id))
             if job.status is not JobStatus.DRAFT:
                 raise RefusedByStatusError("job", job.id, job.status)
-            await _let_in(uow, user_id)
-            model = await self._sold(uow, job.model_id)
+            visitor = _let_in(await uow.users.visitor(user_id))
+            model = self._sold(visitor, job.model_id)
             answers = changed(model, job.params)
             param = None if name is None else params.param_for(model, answers, name)
             is_open = collecting and param is not None and drafts.has_room(param, answers)
@@ -1168,15 +1176,15 @@ class Kiebot:
                 raise RefusedByStatusError("user", str(user_id), _blocked(person))
             await uow.record(_acted(by, kind, str(user_id), why, at, user_id))
 
-    async def _offers(self, uow: UnitOfWork) -> Catalog:
-        return self.catalog.without({one.model_id: one.why for one in await uow.switches.off()})
+    def _without(self, off: Sequence[SwitchedOff]) -> Catalog:
+        return self.catalog.without({one.model_id: one.why for one in off})
 
-    async def _sold(self, uow: UnitOfWork, model_id: str) -> Model:
+    def _sold(self, visitor: Visitor, model_id: str) -> Model:
         """The model, where it can be bought at this moment (NotOnSaleError)."""
         model = self.model(model_id)
-        switched = await uow.switches.find(model_id)
-        if switched is not None:
-            raise NotOnSaleError(model_id, switched.why)
+        for one in visitor.off:
+            if one.model_id == model_id:
+                raise NotOnSaleError(model_id, one.why)
         return model
 
     def _allow(self, by: UserId) -> None:
@@ -1214,7 +1222,7 @@ def _undecided(topup: TopUp) -> TopUp:
 
 async def _was_told_of_credits(uow: UnitOfWork, at: datetime) -> bool:
     last = await uow.outbox.last_alert(LowCredits.cause)
-    return last is not None and at - last < LOW_CREDITS_PAUSE
+    return last is not None and waits.is_recent(last, at, LOW_CREDITS_PAUSE)
 
 
 async def _without(uow: UnitOfWork, user_id: UserId, topup_id: TopUpId) -> Expecting | None:
@@ -1227,12 +1235,11 @@ async def _without(uow: UnitOfWork, user_id: UserId, topup_id: TopUpId) -> Expec
     return Expecting(user_id=user_id, expect=own(expect)) if asked else None
 
 
-async def _let_in(uow: UnitOfWork, user_id: UserId) -> User:
+def _let_in(visitor: Visitor) -> Visitor:
     """Who this is; BlockedError where nothing is to be done for them."""
-    user = await uow.users.get(user_id)
-    if user.is_blocked:
-        raise BlockedError(user_id)
-    return user
+    if visitor.user.is_blocked:
+        raise BlockedError(visitor.user.id)
+    return visitor
 
 
 async def _same_receipt(

@@ -249,12 +249,14 @@ async def serve(
         frontend = TelegramFrontend(conversation, bot, admins=shop.terms.admins)
         stack.push_async_callback(frontend.close)
         shop.open_with(frontend.open)
+        bouncer = telegram_updates.Bouncer(bot, conversation.texts)
         reception = Reception(
             shop,
             frontend,
             where=conversation.where,
             went_wrong=conversation.went_wrong,
-            turn_away=telegram_updates.Bouncer(bot, conversation.texts).turn_away,
+            turn_away=bouncer.turn_away,
+            ask_to_wait=bouncer.ask_to_wait,
             lease_s=settings.lease_seconds,
             note=metrics.update,
         )

@@ -350,13 +350,13 @@ class Conversation:
 
     async def _person(self, user_id: UserId) -> Person:
         try:
-            user, catalog = await self._kiebot.visitor(user_id)
+            visitor, catalog = await self._kiebot.visitor(user_id)
         except NotFoundError:
             await self._kiebot.greet(user_id, "", Language.of_locale(None))
-            user, catalog = await self._kiebot.visitor(user_id)
+            visitor, catalog = await self._kiebot.visitor(user_id)
         return Person(
-            user=user,
-            t=_TEXTS[user.language],
+            user=visitor.user,
+            t=_TEXTS[visitor.user.language],
             catalog=catalog,
             # The console may do what administrators do, and is nobody to talk with.
             is_admin=user_id in self._kiebot.terms.admins,
@@ -813,7 +813,7 @@ class Conversation:
         return balance.wallet(
             person.t,
             await self._kiebot.wallet(person.id),
-            len(await self._kiebot.open_jobs(person.id)),
+            await self._kiebot.count_open_jobs(person.id),
             await self._movements(person, entries),
             await self._kiebot.waiting_topup(person.id),
             self._tz,
@@ -963,7 +963,7 @@ class Conversation:
         return Visit(
             name=person.user.name,
             wallet=await self._kiebot.wallet(person.id),
-            open_jobs=len(await self._kiebot.open_jobs(person.id)),
+            open_jobs=await self._kiebot.count_open_jobs(person.id),
             draft=await self._draft_of(person),
             topup=await self._kiebot.waiting_topup(person.id),
             is_admin=person.is_admin,

@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import evolve
 
-from kiebot.core import billing, drafts, files, holds, jobs, pricing
+from kiebot.core import billing, drafts, files, holds, jobs, pricing, waits
 from kiebot.core.billing import Change, JobStep
 from kiebot.core.catalog import Catalog, Model
 from kiebot.core.errors import (
@@ -29,6 +29,7 @@ from kiebot.core.errors import (
     StorageError,
 )
 from kiebot.core.events import LateSuccess, OperatorAlert
+from kiebot.core.holds import Hold
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.media import Attachment
 from kiebot.core.params import FileParam, FilesParam, JsonValue, most_bytes
@@ -57,7 +58,7 @@ from kiebot.core.wallet import JobId
 from kiebot.limits import Account
 from kiebot.ports.kie import KieClient
 from kiebot.ports.media import Media, OpenFile
-from kiebot.ports.storage import Lead, Storage
+from kiebot.ports.storage import Lead, Storage, UnitOfWork
 from kiebot.ports.system import Clock
 
 log = logging.getLogger(__name__)
@@ -100,10 +101,15 @@ class Engine:
         self._account = account
         self._media = media
         self._load_now = 1.0
-        self._load_until: datetime | None = None
+        self._load_at: datetime | None = None
         self._alerting = asyncio.Lock()
         # Only while KIE goes on not knowing them. Forgotten with the process: then it begins anew.
         self._missing_since: dict[TaskId, datetime] = {}
+
+    @property
+    def longest_pause(self) -> timedelta:
+        """How long a job is left alone at most."""
+        return max(self._terms.pace.longest(self._load_now), self._terms.call_timeout)
 
     async def advance(self, job: Job, lead: Lead | None, open_file: OpenFile) -> Job:
         """
@@ -180,21 +186,21 @@ class Engine:
             return await self._rejected(job, lead, error)
         except KieOperatorError as error:
             return await self._refused(job, lead, error)
-        return await self._keep(job.id, task_id)
+        return await self._keep(job, task_id)
 
-    async def _keep(self, job_id: JobId, task_id: TaskId) -> Job:
+    async def _keep(self, job: Job, task_id: TaskId) -> Job:
         """A task that KIE took is stored: else it would be made, and paid, once more."""
         for pause_s in KEEP_PAUSES_S:
             try:
-                return await self._took(job_id, task_id)
+                return await self._began(job, task_id)
             except StorageError as error:
                 log.warning(
                     "a task is not stored yet: %s",
                     error,
-                    extra={"job_id": job_id, "task_id": task_id},
+                    extra={"job_id": job.id, "task_id": task_id},
                 )
                 await asyncio.sleep(pause_s)
-        return await self._took(job_id, task_id)
+        return await self._began(job, task_id)
 
     async def _count(self, job: Job, lead: Lead | None) -> Job | None:
         """
@@ -203,14 +209,24 @@ class Engine:
         Counted before the call: if we die inside it, the count is what stops us from submitting
         for ever; and until the call must have ended nobody submits the job a second time.
         """
-        async with self._storage.begin(lead) as uow:
-            now = await uow.jobs.get(job.id)
-            if not _is_same(now, job):
-                return None
-            at = self._clock()
-            counted = jobs.count_submission(now, at + self._terms.call_timeout, at)
-            await uow.record(Change(jobs=(JobStep(counted, now.status),)))
-        return counted
+        at = self._clock()
+        counted = jobs.count_submission(job, at + self._terms.call_timeout, at)
+        with suppress(StaleError):
+            async with self._storage.once(lead) as uow:
+                await uow.record(Change(jobs=(JobStep(counted, job.status, seen=job),)))
+            return counted
+        return None
+
+    async def _began(self, job: Job, task_id: TaskId) -> Job:
+        """KIE took a task of this job, which is as nearly always as we have it."""
+        at = self._clock()
+        step = jobs.start(job, task_id, self._next_look(job), at)
+        task = Task(id=task_id, job_id=job.id, created_at=at, updated_at=at)
+        with suppress(StaleError):
+            async with self._storage.once() as uow:
+                await uow.record(Change(jobs=(JobStep(step, job.status, seen=job),), tasks=(task,)))
+            return step
+        return await self._took(job.id, task_id)
 
     async def _took(self, job_id: JobId, task_id: TaskId, *, by_callback: bool = False) -> Job:
         """
@@ -252,39 +268,61 @@ class Engine:
         model = self._catalog.find(job.model_id)
         if model is None:
             return await self._fail(job, lead, Failure(reason=FailReason.UNAVAILABLE))
-        answers = await self._ask(job, model)
+        known, answers = await self._ask(job, model)
         load = await self._load()
+        with suppress(StaleError):
+            async with self._storage.once(lead) as uow:
+                return await self._conclude(uow, job, model, known, answers, load)
+        # A callback was quicker with something about it, or it has ended.
         async with self._storage.begin(lead) as uow:
             now = await uow.jobs.get(job.id)
-            hold = holds.of(await uow.ledger.of_job(job.id))
-            known = await uow.tasks.of_job(job.id)
-            if now.status is not JobStatus.RUNNING or hold is None:
+            if now.status is not JobStatus.RUNNING:
                 return now
-            at = self._clock()
-            heard = self._heard(known, answers, at)
-            prospects = Prospects(
-                may_appear=self._terms.callbacks is not None and now.submissions > len(known),
-                is_late=self._is_late(now, model),
-            )
-            follow_at = self._follow_at(heard, at)
-            match verdict(heard, answers, prospects):
-                case Result() as result:
-                    change = billing.succeed(
-                        now,
-                        hold,
-                        result,
-                        at,
-                        model=model,
-                        summary=drafts.summary(model, now.params),
-                        follow_at=follow_at,
-                    )
-                case Failure() as failure:
-                    change = billing.fail(now, hold, failure, at, model=model, follow_at=follow_at)
-                case None:
-                    again = jobs.wait(now, self._next_look(now, load), at)
-                    change = Change(jobs=(JobStep(again, now.status),))
-            await uow.record(evolve(change, tasks=_changed(known, heard)))
-        return change.jobs[0].job
+            known = await uow.tasks.of_job(job.id)
+            return await self._conclude(uow, now, model, known, answers, load)
+
+    async def _conclude(
+        self,
+        uow: UnitOfWork,
+        job: Job,
+        model: Model,
+        known: Sequence[Task],
+        answers: Mapping[TaskId, TaskStatus],
+        load: float,
+    ) -> Job:
+        """What KIE's answers mean for a running job; StaleError where it is not as it was read."""
+        at = self._clock()
+        heard = self._heard(known, answers, at)
+        prospects = Prospects(
+            may_appear=self._terms.callbacks is not None and job.submissions > len(known),
+            is_late=self._is_late(job, model),
+        )
+        found = verdict(heard, answers, prospects)
+        hold = None if found is None else holds.of(await uow.ledger.of_job(job.id))
+        if found is not None and hold is None:
+            return job
+        follow_at = self._follow_at(heard, at)
+        match found, hold:
+            case Result() as result, Hold() as placed:
+                change = billing.succeed(
+                    job,
+                    placed,
+                    result,
+                    at,
+                    model=model,
+                    summary=drafts.summary(model, job.params),
+                    follow_at=follow_at,
+                )
+            case Failure() as failure, Hold() as placed:
+                change = billing.fail(job, placed, failure, at, model=model, follow_at=follow_at)
+            case _:
+                again = jobs.wait(job, self._next_look(job, load), at)
+                change = Change(jobs=(JobStep(again, job.status),))
+        (step,) = change.jobs
+        await uow.record(
+            evolve(change, jobs=(evolve(step, seen=job),), tasks=_changed(known, heard))
+        )
+        return step.job
 
     async def _follow(self, job: Job, lead: Lead | None) -> Job:
         """
@@ -292,7 +330,7 @@ class Engine:
         took for them is the operator's cost.
         """
         model = self._catalog.find(job.model_id)
-        answers = {} if model is None else await self._ask(job, model)
+        answers = {} if model is None else (await self._ask(job, model))[1]
         async with self._storage.begin(lead) as uow:
             now = await uow.jobs.get(job.id)
             if now.is_open or now.next_check_at is None:
@@ -320,8 +358,12 @@ class Engine:
             )
         return step
 
-    async def _ask(self, job: Job, model: Model) -> dict[TaskId, TaskStatus]:
-        """What KIE says of each task of a job that may still end; silence is left out."""
+    async def _ask(
+        self, job: Job, model: Model
+    ) -> tuple[Sequence[Task], Mapping[TaskId, TaskStatus]]:
+        """
+        The tasks of a job, and what KIE says of each that may still end; silence is left out.
+        """
         async with self._storage.glance() as uow:
             known = await uow.tasks.of_job(job.id)
         answers: dict[TaskId, TaskStatus] = {}
@@ -337,7 +379,7 @@ class Engine:
                 log.info("no answer about a task: %s", error, extra={"job_id": job.id})
             except KieOperatorError as error:
                 await self._alert(error)
-        return answers
+        return known, answers
 
     def _note_missing(self, task_id: TaskId, answer: TaskStatus) -> None:
         """Since when KIE goes on not knowing a task; its silence says nothing about that."""
@@ -506,7 +548,7 @@ class Engine:
         # One after the other: of many that are refused at once only the first is news.
         async with self._alerting, self._storage.begin() as uow:
             last = await uow.outbox.last_alert(cause)
-            if last is not None and at - last < ALERT_PAUSE:
+            if last is not None and waits.is_recent(last, at, ALERT_PAUSE):
                 return
             events = tuple(
                 OperatorAlert(user_id=admin, code=error.code, detail=error.reason)
@@ -529,8 +571,9 @@ class Engine:
         """How many times more looks are wanted than KIE allows."""
         at = self._clock()
         limit = self._terms.queries_per_s
-        if limit is not None and (self._load_until is None or at >= self._load_until):
-            self._load_until = at + LOAD_FOR
+        is_known = self._load_at is not None and waits.is_recent(self._load_at, at, LOAD_FOR)
+        if limit is not None and not is_known:
+            self._load_at = at
             async with self._storage.glance() as uow:
                 ages = await uow.jobs.running([at - age for age in AGES])
             self._load_now = self._terms.pace.load(ages, limit)

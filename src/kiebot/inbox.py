@@ -14,10 +14,11 @@ from typing import Any, cast
 
 from attrs import define, evolve
 
+from kiebot.core import waits
 from kiebot.core.billing import Change
 from kiebot.core.errors import StaleError, UpdateDoneError
 from kiebot.core.figures import Figures
-from kiebot.core.updates import KEPT, PRUNED, QUEUE, Update
+from kiebot.core.updates import KEPT, PRUNED, QUEUE, Update, longest_taken
 from kiebot.core.users import UserId
 from kiebot.ports.storage import Lead, Storage, UnitOfWork
 from kiebot.ports.system import Clock
@@ -64,7 +65,9 @@ class Inbox:
         new: list[Update] = []
         refused: list[Update] = []
         waiting: dict[UserId, int] = {}
-        async with self._storage.begin(lead) as uow:
+        # One update is stored by one statement, which stands or falls by itself.
+        storing = self._storage.once if len(updates) == 1 else self._storage.begin
+        async with storing(lead) as uow:
             for update in updates:
                 person = update.user_id
                 if person not in waiting:
@@ -82,8 +85,9 @@ class Inbox:
     ) -> Sequence[Update]:
         """Take some people of whom updates wait; the oldest update of each."""
         at = self._clock()
-        async with self._storage.begin(lead) as uow:
-            return await uow.inbox.take(taker, limit, at, at + lease)
+        async with self._storage.once(lead) as uow:
+            beyond = waits.beyond(at, longest_taken(lease))
+            return await uow.inbox.take(taker, limit, at, at + lease, beyond)
 
     async def keep(
         self, taker: str, people: Sequence[UserId], lease: timedelta, lead: Lead | None = None
@@ -94,10 +98,8 @@ class Inbox:
 
     async def answered(self, taker: str, update: Update, lead: Lead | None = None) -> None:
         """Nothing is left to do for this update, and the person's next one may be taken."""
-        at = self._clock()
-        async with self._storage.begin(lead) as uow:
-            await uow.inbox.answered(update.id, at)
-            await uow.inbox.give_back(taker, update.user_id, at)
+        async with self._storage.once(lead) as uow:
+            await uow.inbox.answered(update.id, self._clock(), (taker, update.user_id))
 
     async def put_off(
         self,
@@ -175,6 +177,24 @@ class _MarkingStorage:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
+
+    @asynccontextmanager
+    async def once(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        handling = _HANDLING.get()
+        if handling is None:
+            async with self._storage.once(lead) as uow:
+                yield uow
+            return
+        async with self._storage.once(lead or handling.lead) as uow:
+            if handling.is_done:
+                yield uow
+                return
+            marked = _MarkingUnitOfWork(uow, handling.update_id)
+            try:
+                yield cast("UnitOfWork", marked)
+            finally:
+                # What was recorded stands, whatever came after it.
+                handling.is_done = marked.has_marked
 
     @asynccontextmanager
     async def begin(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:

@@ -19,6 +19,7 @@ from typing import Self
 
 from attrs import field, frozen
 
+from kiebot.core import waits
 from kiebot.core.errors import StorageError
 from kiebot.core.terms import Terms
 from kiebot.ports.storage import Storage
@@ -85,11 +86,12 @@ class Limit:
     async def _try(self) -> _Taken | float:
         """A slot, or in how many seconds to look again."""
         at = self._clock()
-        until = at + self._call_timeout + self.window + SLACK
+        longest = self._call_timeout + self.window + SLACK
+        until, beyond = at + longest, waits.beyond(at, longest)
         async with self._storage.begin() as uow:
             if not self._made.is_set():
                 await uow.limits.make(self.name, self.slots)
-            slot = await uow.limits.take(self.name, self.slots, at, until)
+            slot = await uow.limits.take(self.name, self.slots, at, until, beyond)
             if slot is None:
                 free_at = await uow.limits.free_at(self.name, self.slots)
         self._made.set()
@@ -115,7 +117,7 @@ class Limit:
             log.warning("a turn was not given back", extra={"limit": self.name})
 
     async def _give(self, taken: _Taken, rest: timedelta) -> None:
-        async with self._storage.begin() as uow:
+        async with self._storage.once() as uow:
             await uow.limits.give(self.name, taken.slot, taken.until, self._clock() + rest)
 
 

@@ -38,5 +38,5 @@ class NoticeBoard:
 
     async def remove(self, user_id: UserId, message_ids: Sequence[int]) -> None:
         """These messages of a person tell it no more."""
-        async with self._storage.begin() as uow:
+        async with self._storage.once() as uow:
             await uow.notices.remove(user_id, message_ids)

@@ -58,6 +58,15 @@ TURNED_AWAY_S = 10.0
 TURNED_AWAY = 10
 """Presses of a person that are told so in that time; whoever presses on has been told."""
 
+SILENT_S = 3.0
+"""
+Seconds without an answer, for want of the database, after which a person is told that it takes
+longer. Our choice: it starts anew in less.
+"""
+
+HELD_UP = 1000
+"""People who are told so in one outage, at most."""
+
 PACES = 1000
 """People of whom it is known how much they did before those are forgotten who did nothing since."""
 
@@ -76,8 +85,18 @@ Says that an update is not taken, as much of the person's waits already: to a pr
 with True in a message, too. Raises nothing.
 """
 
+AskToWait = Callable[[Update], Awaitable[None]]
+"""
+Says that an update is kept, here or where it came from, and its answer takes longer. It needs no
+database, and raises nothing.
+"""
+
 Note = Callable[[str, float], None]
 """Hears how an update ended (`done`, `elsewhere`, `refused`, `failed`, ...) and its seconds."""
+
+
+async def say_nothing(_: Update) -> None:
+    """For a frontend in which nobody has to be asked to wait."""
 
 
 class Reception:
@@ -97,6 +116,7 @@ class Reception:
         went_wrong: ShowScreen,
         turn_away: TurnAway,
         lease_s: float,
+        ask_to_wait: AskToWait = say_nothing,
         note: Note = lambda *_: None,
     ) -> None:
         self._inbox = kiebot.inbox
@@ -104,6 +124,7 @@ class Reception:
         self._where = where
         self._went_wrong = went_wrong
         self._turn_away = turn_away
+        self._ask_to_wait = ask_to_wait
         self._lease = timedelta(seconds=lease_s)
         self._note = note
         self._taker = secrets.token_hex(8)
@@ -115,6 +136,8 @@ class Reception:
         self._beside: set[asyncio.Task[None]] = set()
         self._turned_away: dict[UserId, _Told] = {}
         self._paces: dict[UserId, _Pace] = {}
+        self._held_up: dict[UserId, Update] = {}
+        self._instances = 0
         self._stopping = asyncio.Event()
 
     async def take_in(self, updates: Sequence[Update], lead: Lead | None = None) -> None:
@@ -128,21 +151,31 @@ class Reception:
             StorageError: None was stored.
             LeadLostError: None was stored, and another instance leads.
         """
+        began = asyncio.get_running_loop().time()
         slow = []
         for update in updates:
-            if self._pace(update.user_id).is_too_fast(asyncio.get_running_loop().time()):
+            if self._pace(update.user_id).is_too_fast(began):
                 self._refuse(update)
             else:
                 slow.append(update)
         if not slow:
             return
-        people = {update.user_id for update in slow}
+        try:
+            await self._store_in_turn(slow, lead)
+        except (StorageError, asyncio.CancelledError):
+            # Whoever sent it sends it again; how soon is theirs to say.
+            for update in slow:
+                self._hold_up(update, lead, began)
+            raise
+
+    async def _store_in_turn(self, updates: Sequence[Update], lead: Lead | None) -> None:
+        people = {update.user_id for update in updates}
         if len(people) > 1:
-            await self._store(slow, lead)
+            await self._store(updates, lead)
             return
         # Each takes one place at the database at a time, however much they send at once.
         async with self._pace(people.pop()).turn():
-            await self._store(slow, lead)
+            await self._store(updates, lead)
 
     async def _store(self, updates: Sequence[Update], lead: Lead | None) -> None:
         new, refused = await self._inbox.receive(updates, lead)
@@ -166,6 +199,7 @@ class Reception:
         """
         keeping = asyncio.create_task(self._keep(lead))
         living = asyncio.create_task(self._live() if lead is None else _nothing())
+        self._held_up.clear()
         try:
             while lead is not None and not self._stopping.is_set():
                 try:
@@ -232,12 +266,16 @@ class Reception:
         `earlier` has given the person back, and is about to end.
         """
         began = asyncio.get_running_loop().time()
+        how = ""
         try:
             if earlier is not None:
                 await asyncio.wait({earlier})
             how = await self._answer(update, lead)
             await self._finish(update, how, lead)
+            self._held_up.pop(update.user_id, None)
         except (StorageError, LeadLostError) as error:
+            if not how:
+                self._hold_up(update, lead, began)
             # The lease ends, and it is taken up again, here or elsewhere.
             how = "interrupted"
             log.warning("update interrupted: %s", error, extra=_about(update))
@@ -394,7 +432,8 @@ class Reception:
         try:
             while True:
                 try:
-                    self._frontend.share(await self._inbox.present(self._taker))
+                    self._instances = await self._inbox.present(self._taker)
+                    self._frontend.share(self._instances)
                 except StorageError as error:
                     log.debug("not counted: %s", error)
                 await asyncio.sleep(PRESENCE_S)
@@ -410,6 +449,20 @@ class Reception:
                 await self._frontend.answer_press(json.loads(update.body))
             except Exception:
                 log.exception("a press was not answered", extra=_about(update))
+
+    def _hold_up(self, update: Update, lead: Lead | None, began: float) -> None:
+        """It has to wait for the database: whose it is is told so, once, if that goes on."""
+        if update.user_id not in self._held_up and len(self._held_up) < HELD_UP:
+            self._held_up[update.user_id] = update
+            self._do_beside(self._say_so(update, lead, began + SILENT_S))
+
+    async def _say_so(self, update: Update, lead: Lead | None, at: float) -> None:
+        await asyncio.sleep(at - asyncio.get_running_loop().time())
+        # Where there are others, one of them may have answered, or have said so.
+        is_alone = self._instances == 1 if lead is None else lead.holds()
+        if is_alone and self._held_up.get(update.user_id) is update:
+            log.info("asked to wait", extra=_about(update))
+            await self._ask_to_wait(update)
 
     def _refuse(self, update: Update) -> None:
         """Say that it is not taken, as often as anybody can read that."""

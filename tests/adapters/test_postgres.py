@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from attrs import evolve
 
+from kiebot.adapters.storage import postgres
 from kiebot.adapters.storage.postgres import PostgresStorage
 from kiebot.core import holds, jobs, topups
 from kiebot.core.audit import Problem, judge
@@ -102,6 +103,13 @@ async def problems(storage: Storage) -> list[Problem]:
 
 
 # --- Connecting
+
+
+def test_an_error_without_words_is_named() -> None:
+    """A time-out says nothing of itself, and a log line that says nothing helps nobody."""
+    refused = pytest.raises(StorageUnavailableError, match="PostgreSQL: TimeoutError")
+    with refused, postgres._translated():  # noqa: SLF001 - else it takes half a minute
+        raise TimeoutError
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from aiogram import Bot
 from attrs import define, field
 
 from kiebot.adapters.frontend.telegram_updates import (
@@ -19,7 +20,9 @@ from kiebot.adapters.storage.memory import MemoryLead
 from kiebot.core.errors import ConfigError, StorageUnavailableError
 from kiebot.core.updates import Update
 from kiebot.ports.storage import Lead
+from tests.fakes.leap import leap
 from tests.fakes.telegram_server import TelegramServer
+from tests.fakes.telegram_shop import NearSession
 
 
 @define
@@ -82,6 +85,29 @@ async def test_what_could_not_be_stored_is_not_acknowledged(telegram: TelegramSe
         await telegram.until(lambda: not telegram.updates.waiting, "the acknowledgement")
 
     assert store.ids == [update["update_id"] for update in telegram.updates.made]
+
+
+def test_a_database_that_is_back_is_noticed_at_once() -> None:
+    """However long it was gone: only Telegram wants to be left alone."""
+
+    async def story() -> None:
+        telegram = TelegramServer()
+        telegram.patience_s = 600
+        store = Store(failures=12)
+        lead = MemoryLead("remote", 1)
+        bot = Bot(telegram.token, session=NearSession(telegram))
+        telegram.person(7).types("one")
+
+        running = asyncio.create_task(Polling(bot, store.take_in).run(lead))
+        await telegram.until(lambda: bool(store.kept), "the update")
+        # Seconds that the loop leapt over.
+        passed_s = asyncio.get_running_loop().time()
+        lead.lost.set()
+        await running
+
+        assert passed_s < 12
+
+    leap(story())
 
 
 async def test_a_new_leader_loses_nothing(telegram: TelegramServer) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.events import Event, JobFailed, OperatorAlert
 from kiebot.core.expect import Amount
@@ -12,17 +14,20 @@ from kiebot.core.language import Language
 from kiebot.core.money import Money
 from kiebot.core.tasks import FailReason
 from kiebot.core.topups import TopUpStatus
-from kiebot.core.updates import Update
+from kiebot.core.updates import PAUSES, Update
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import JobId
+from kiebot.inbox import Inbox
 from kiebot.ports.storage import Storage
 from tests.contracts.conftest import Storages
+from tests.fakes.clock import FakeClock
 from tests.fakes.values import NOON, job, topup
 
 ANNA = UserId(101)
 BORIS = UserId(102)
 SOON = NOON + timedelta(seconds=15)
 LATER = NOON + timedelta(seconds=30)
+LEASE = timedelta(seconds=15)
 
 
 async def store(storage: Storage, *updates: tuple[int, UserId]) -> None:
@@ -143,6 +148,41 @@ async def test_who_says_so_in_time_keeps_a_person(storage: Storage) -> None:
 
     assert await take(storage, "b", at=15) == []
     assert await take(storage, "b", at=30) == [1, 2]
+
+
+async def test_who_was_answered_is_not_waited_for_whatever_the_clock_says(
+    storage: Storage, clock: FakeClock
+) -> None:
+    """The clock was ahead by hours, and is set right while a person is served."""
+    inbox = Inbox(storage, clock)
+    one, other = Update(id=1, user_id=ANNA, body="{}"), Update(id=2, user_id=ANNA, body="{}")
+    await inbox.receive([one, other])
+    assert await inbox.take("a", 10, LEASE) == [one]
+
+    clock.now -= timedelta(hours=3)
+    await inbox.answered("a", one)
+
+    assert await inbox.take("b", 10, LEASE) == [other]
+
+
+@pytest.mark.parametrize("is_dead", [True, False])
+async def test_nobody_waits_until_a_clock_that_was_set_back_is_there_again(
+    storage: Storage, clock: FakeClock, is_dead: bool
+) -> None:
+    """Whoever had the person died, or left them alone for a while, by a clock that was ahead."""
+    inbox = Inbox(storage, clock)
+    one = Update(id=1, user_id=ANNA, body="{}")
+    await inbox.receive([one])
+    assert await inbox.take("a", 10, LEASE) == [one]
+    if not is_dead:
+        await inbox.put_off("a", one, max(PAUSES), failed=False)
+    # As far as clocks of machines are apart it is believed.
+    clock.now -= timedelta(seconds=30)
+    assert await inbox.take("b", 10, LEASE) == []
+
+    clock.now -= timedelta(hours=3)
+
+    assert await inbox.take("b", 10, LEASE) == [one]
 
 
 async def test_what_failed_is_counted_and_left_alone_for_a_while(storage: Storage) -> None:

@@ -35,3 +35,11 @@ async def test_who_leaves_is_not_counted(storage: Storage) -> None:
         await uow.instances.leave("nobody")
 
     assert await note(storage, "b", 1) == 1
+
+
+async def test_whose_clock_was_ahead_is_forgotten(storage: Storage) -> None:
+    """They died, and the clock was set back: else they would have their share for hours."""
+    await note(storage, "a", 3 * 3600)
+    await note(storage, "b", 30)
+
+    assert await note(storage, "c", 0) == 2

@@ -894,6 +894,33 @@ async def test_due_jobs_come_the_longest_due_first(storage: Storage, lane: Lane)
         assert await uow.jobs.next_due(local=False) == NOON
 
 
+@pytest.mark.parametrize("lane", Lane)
+async def test_what_a_clock_put_off_that_was_ahead_is_due_before_all_else(
+    storage: Storage, lane: Lane
+) -> None:
+    await meet(storage)
+    status = JobStatus.QUEUED if lane is Lane.SUBMIT else JobStatus.RUNNING
+    dues = {"due": 0, "soon": 5, "astray": 61, "farther": 600}
+    await insert(
+        storage,
+        *(
+            job(status, id=JobId(name), next_check_at=NOON + timedelta(minutes=number))
+            for name, number in dues.items()
+        ),
+        job(status, id=JobId("never"), next_check_at=None),
+    )
+    beyond = NOON + timedelta(hours=1)
+
+    async with storage.read() as uow:
+        due = await uow.jobs.due(NOON, 10, lane, local=True, beyond=beyond)
+        assert ids(due) == ["astray", "farther", "due"]
+        assert ids(await uow.jobs.due(NOON, 2, lane, local=True, beyond=beyond)) == [
+            "astray",
+            "farther",
+        ]
+        assert ids(await uow.jobs.due(NOON, 10, lane, local=True)) == ["due"]
+
+
 async def test_one_lane_never_hides_the_other(storage: Storage) -> None:
     """Hundreds of jobs that wait to be submitted must not keep those that run from being seen."""
     await meet(storage)
@@ -1177,6 +1204,18 @@ async def test_a_slot_that_nobody_gives_back_is_free_in_the_end(storage: Storage
 
     assert await take(storage, NOON + timedelta(seconds=39)) is None
     assert await take(storage, NOON + timedelta(seconds=40)) == 0
+
+
+async def test_a_slot_that_a_clock_took_that_was_ahead_is_free(storage: Storage) -> None:
+    ahead = NOON + timedelta(hours=3)
+    assert [await take(storage, ahead, slots=2) for _ in range(2)] == [0, 1]
+    until, beyond = NOON + timedelta(seconds=40), NOON + timedelta(minutes=2)
+
+    assert await take(storage, NOON, slots=2) is None
+    async with storage.begin() as uow:
+        taken = [await uow.limits.take("x", 2, NOON, until, beyond) for _ in range(3)]
+
+    assert taken == [0, 1, None]
 
 
 async def test_who_gives_back_too_late_frees_nobody_elses_turn(storage: Storage) -> None:

@@ -101,6 +101,13 @@ class SteppingStorage:
             self.step("before a commit")
         self.step("after a commit")
 
+    @asynccontextmanager
+    async def once(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        async with self.inner.once(lead) as uow:
+            self.step("before a commit")
+            yield uow
+        self.step("after a commit")
+
     def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
         return self.inner.read()
 

@@ -105,6 +105,27 @@ def failing_driver(calls: Calls) -> type[sqlite3.Connection]:
     return FailingConnection
 
 
+@define
+class Outage:
+    """Every call fails while it lasts; `refused` counts them."""
+
+    lasts: bool = False
+    refused: int = 0
+
+    def driver(self) -> type[sqlite3.Connection]:
+        """A class of connections that fail then."""
+        outage = self
+
+        class AwayConnection(sqlite3.Connection):
+            def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+                if outage.lasts:
+                    outage.refused += 1
+                    raise _io_error()
+                return super().execute(sql, parameters)
+
+        return AwayConnection
+
+
 def _io_error() -> sqlite3.OperationalError:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR

@@ -28,17 +28,25 @@ from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.app import Kiebot
 from kiebot.conversation import Conversation
 from kiebot.core.dialog.screen import Attach, Did, Press, Say, Screen
-from kiebot.core.errors import KiebotError, LeadLostError, MediaError, StorageError
+from kiebot.core.errors import (
+    KiebotError,
+    LeadLostError,
+    MediaError,
+    NotFoundError,
+    StorageError,
+)
 from kiebot.core.events import Event
+from kiebot.core.jobs import Job
 from kiebot.core.language import Language
 from kiebot.core.media import Attachment
 from kiebot.core.tasks import Pace
 from kiebot.core.terms import Terms
+from kiebot.core.topups import TopUp, TopUpId
 from kiebot.core.updates import Update
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
 from kiebot.ports.kie import InputFile
-from kiebot.ports.storage import Storage
+from kiebot.ports.storage import Storage, UnitOfWork
 from kiebot.ports.system import Clock
 from kiebot.reception import Reception
 from kiebot.worker import Worker
@@ -60,6 +68,12 @@ UPDATES = 10_000
 ADMINS = 1_000_000
 """The administrator of a person's tale has the person's id and this."""
 
+NAMES = "xyzw"
+"""What tells the ids that one instance of a tale makes from another's (`Tale.ids`)."""
+
+UNUSED = 30
+"""Ids in a row that may be missing: what failed, or was there already, used one up."""
+
 ROUNDS = 100
 """Of the worker, or of somebody who tries again: after so many nothing will come of it."""
 
@@ -77,12 +91,18 @@ CAT, FAILING = "рыжий кот", "fail"
 
 @frozen
 class Outcome:
-    """What is true in the end, in a form that is the same each time it is told."""
+    """
+    What is true in the end, in a form that is the same each time it is told.
+
+    `jobs` and `topups` are those of any status: whoever begins something twice leaves a draft, or
+    something cancelled, behind.
+    """
 
     available: int
     held: int
     entries: tuple[tuple[str, str, int], ...]
     jobs: tuple[tuple[str, str, int], ...]
+    topups: tuple[tuple[str, int], ...]
     news: frozenset[tuple[str, str]]
 
 
@@ -300,13 +320,14 @@ class Tale:
         """What is true now."""
         async with self.unhurt.read() as uow:
             wallet = await uow.wallets.get(self.person)
-            jobs = {job.id: job for job in await uow.jobs.recent(self.person, 100)}
+            made = [one async for one in self._made(uow)]
+            jobs = {one.id: one for one in made if isinstance(one, Job)}
             entries = [*await uow.ledger.topped_up(self.person)]
             for job in jobs.values():
                 entries += await uow.ledger.of_job(job.id)
 
         def prompt(job_id: JobId | None) -> str:
-            return "" if job_id is None else str(jobs[job_id].params["prompt"])
+            return "" if job_id is None else str(jobs[job_id].params.get("prompt", ""))
 
         return Outcome(
             available=wallet.available.kopecks,
@@ -316,9 +337,13 @@ class Tale:
             ),
             jobs=tuple(
                 sorted(
-                    (prompt(job.id), job.status.value, job.price.kopecks)
+                    (prompt(job.id), job.status.value, job.price.kopecks if job.price else 0)
                     for job in jobs.values()
-                    if job.price is not None
+                )
+            ),
+            topups=tuple(
+                sorted(
+                    (one.status.value, one.amount.kopecks) for one in made if isinstance(one, TopUp)
                 )
             ),
             news=frozenset(
@@ -327,6 +352,21 @@ class Tale:
                 if event.user_id in {self.person, self.admin}
             ),
         )
+
+    async def _made(self, uow: UnitOfWork) -> AsyncIterator[Job | TopUp]:
+        """Every job and top-up that this tale ever made, by any instance, whatever became of it."""
+        for ids in NAMES:
+            last = 0
+            for number in count(1):
+                if number > last + UNUSED:
+                    break
+                name = f"{self.number}{ids}{number}"
+                with suppress(NotFoundError):
+                    yield await uow.jobs.get(JobId(name))
+                    last = number
+                with suppress(NotFoundError):
+                    yield await uow.topups.get(TopUpId(name))
+                    last = number
 
     async def _is_answered(self, user_id: UserId) -> bool:
         async with self.unhurt.read() as uow:

@@ -96,12 +96,14 @@ async def telegram_shop(
     bot = Bot(telegram.token, session=session)
     frontend = TelegramFrontend(conversation, bot, admins=terms.admins, pace=pace)
     kiebot.open_with(frontend.open)
+    bouncer = Bouncer(bot, conversation.texts)
     reception = Reception(
         kiebot,
         frontend,
         where=conversation.where,
         went_wrong=conversation.went_wrong,
-        turn_away=Bouncer(bot, conversation.texts).turn_away,
+        turn_away=bouncer.turn_away,
+        ask_to_wait=bouncer.ask_to_wait,
         lease_s=LEASE_S,
     )
     service = Service(

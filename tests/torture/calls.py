@@ -98,6 +98,7 @@ class EveryCallFails:
     )
     checks = "Money, jobs and what people were told are those of a tale in which nothing failed."
     full = "every call of every step, both ways"
+    least = ("call refused", "call lost")
     weight = 4.0
     databases = DATABASES
 

@@ -5,6 +5,7 @@ What a chapter of the torture is, and what it is given.
         name = "kills-at-steps"
         does = "A process is killed at a step that it names itself."
         checks = "The next one finishes everything; the audit is clean."
+        least = ("kill",)
         weight = 3
         databases = ("sqlite", "postgres")
 
@@ -29,6 +30,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -92,6 +94,10 @@ class Budget:
         return self.left_s == 0.0
 
 
+_PART: ContextVar[str] = ContextVar("part of a chapter", default="")
+"""Each task of a chapter may be in a part of its own."""
+
+
 @frozen
 class Found:
     """A rule that did not hold: in which part, and what was seen."""
@@ -108,7 +114,7 @@ class Tally:
     checks: Counter[str] = field(factory=Counter)
     notes: dict[str, str] = field(factory=dict)
     problems: list[Found] = field(factory=list)
-    _part: str = ""
+    left_out: str = ""
 
     def did(self, what: str, times: int = 1) -> None:
         """Something was done; `what` is a noun, "kill"."""
@@ -122,9 +128,13 @@ class Tally:
         """A figure worth reading, "longest time until served again": "1.2 s"."""
         self.notes[what] = value
 
+    def leave_out(self, why: str) -> None:
+        """It cannot be done on this machine; `why` is a clause."""
+        self.left_out = why
+
     def problem(self, what: str) -> None:
         """A rule did not hold."""
-        self.problems.append(Found(self._part, what))
+        self.problems.append(Found(_PART.get(), what))
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -135,13 +145,13 @@ class Tally:
         Raises:
             TooManyProblemsError: The chapter has found enough.
         """
-        before, self._part = self._part, name
+        before = _PART.set(name)
         try:
             yield
         except Exception as error:
             self.problem("".join(traceback.format_exception(error)))
         finally:
-            self._part = before
+            _PART.reset(before)
         if len(self.problems) >= MOST_PROBLEMS:
             raise TooManyProblemsError(len(self.problems))
 
@@ -155,8 +165,9 @@ class Chapter(Protocol):
     One way to hurt a kiebot.
 
     `does` and `checks` are sentences of the report, and `full` says what a whole run does: "1,000
-    kills". `weight` is its share of the minutes beside the others', `databases` those of
-    `DATABASES` that it is run on.
+    kills". `least` names what must have been done once (`Tally.done`): a chapter of which that was
+    not has shown nothing, whatever it did not find. `weight` is its share of the minutes beside the
+    others', `databases` those of `DATABASES` that it is run on.
     """
 
     @property
@@ -171,6 +182,9 @@ class Chapter(Protocol):
 
     @property
     def full(self) -> str: ...
+
+    @property
+    def least(self) -> Sequence[str]: ...
 
     @property
     def weight(self) -> float: ...

@@ -26,7 +26,7 @@ from kiebot.adapters.storage import rows
 from kiebot.adapters.storage.postgres import PostgresStorage
 from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.core.billing import Change
-from kiebot.core.errors import LeadLostError, StorageError
+from kiebot.core.errors import LeadLostError, StorageError, StorageUnavailableError
 from kiebot.core.jobs import JobStatus
 from kiebot.core.language import Language
 from kiebot.core.money import Money
@@ -184,7 +184,8 @@ async def two_leaders(database: str, rng: random.Random, jumps: int) -> tuple[in
     Raises:
         AssertionError: One wrote after the other had begun to.
     """
-    made = 0
+    made = unheard = jumped = 0
+    tokens_seen: set[int] = set()
     stopping = asyncio.Event()
     async with _with_short_lease(database) as one, _with_short_lease(database) as other:
         async with one.begin() as uow:
@@ -193,24 +194,32 @@ async def two_leaders(database: str, rng: random.Random, jumps: int) -> tuple[in
             )
 
         async def lead(storage: Storage, name: str) -> None:
-            nonlocal made
+            nonlocal made, unheard
             while not stopping.is_set():
                 # Not at the end of the block: who is turned out does not leave by itself.
                 async with storage.lead(SCOPE) as lead:
-                    with suppress(LeadLostError):
+                    try:
                         # As one that was frozen: it asks nobody whether it leads.
                         while not stopping.is_set():
-                            ref = f"{name}:{lead.token}:{made}"
+                            ref = f"{name}:{lead.token}:{made}:{unheard}"
                             async with storage.begin(lead) as uow:
                                 await uow.record(Change(entry=_entry(ref, lead.token)))
                             made += 1
+                            tokens_seen.add(lead.token)
                             await asyncio.sleep(0)
+                    except LeadLostError:
+                        pass
+                    except StorageUnavailableError:
+                        # A server ends who waits for so long in a transaction, on a slow machine.
+                        unheard += 1
 
         leading = [
             asyncio.create_task(lead(storage, name)) for storage, name in ((one, "a"), (other, "b"))
         ]
         try:
-            for _ in range(jumps):
+            # On a slow machine it takes more of them until the lead has changed hands.
+            while jumped < jumps or (len(tokens_seen) < 2 and jumped < 20 * jumps):
+                jumped += 1
                 await asyncio.sleep(rng.uniform(0.01, 0.15))
                 with suppress(StorageError, asyncpg.PostgresError):
                     await _jump(database, timedelta(seconds=rng.randint(-7200, 7200)))
@@ -222,7 +231,7 @@ async def two_leaders(database: str, rng: random.Random, jumps: int) -> tuple[in
         async with one.read() as uow:
             entries = await uow.ledger.recent(WRITER, 10**6)
     tokens = [int(entry.why or "") for entry in reversed(entries)]
-    assert len(tokens) == made
+    assert made <= len(tokens) <= made + unheard
     assert tokens == sorted(tokens), "a leader wrote after its successor"
     return made, len(set(tokens)) - 1
 
@@ -288,6 +297,7 @@ class JumpingClocks:
         " after its successor."
     )
     full = f"{TALES} tales and {ROUNDS} rounds of two leaders on each database"
+    least = ("change of the lead", "tale")
     weight = 2.0
     databases = DATABASES
 

@@ -169,6 +169,7 @@ class DayOfTraffic:
         " nobody waits for news, and nobody was shown an unexpected error."
     )
     full = "24 hours, and then until nothing is open"
+    least = ("hour", "piece of news told")
     weight = 2.0
     databases = ("sqlite", "postgres")
 

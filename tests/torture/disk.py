@@ -276,6 +276,7 @@ class FullDisk:
         " those of a tale whose disk was never full."
     )
     full = f"{TALES} tales on each database"
+    least = ("full disk",)
     weight = 1.0
     databases = DATABASES
 
@@ -293,7 +294,7 @@ class FullDisk:
             with small_disk() as disk:
                 await self._go_on(place, budget, rng, tally, disk)
         except (OSError, subprocess.CalledProcessError) as error:
-            tally.note("not possible here", f"no small file system can be mounted ({error})")
+            tally.leave_out(f"no small file system can be mounted here ({error})")
 
     async def _go_on(
         self,

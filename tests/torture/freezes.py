@@ -23,8 +23,11 @@ FREEZES_OF_ONE = 4
 CROWD = 24
 CALLS = 60
 
-TAKES_OVER_S = 20.0
-"""How long a lease of 5 s is waited for. An SQLite file is locked by who is frozen as it writes."""
+TAKES_OVER_S = {"sqlite": 20.0, "postgres": 60.0}
+"""
+How long the other one is waited for; a lease is 5 s. An SQLite file is locked by who is frozen as
+it writes, for as long as that lasts; PostgreSQL ends such a transaction after one more lease.
+"""
 
 PATIENCE_S = 120.0
 
@@ -46,6 +49,7 @@ class Freezes:
         " they paid for, once."
     )
     full = f"{FREEZES} freezes on each database"
+    least = ("freeze",)
     weight = 1.0
     databases = ("sqlite", "postgres")
 
@@ -67,19 +71,19 @@ class Freezes:
                     if shop.crowd.is_done or budget.left_s <= 0:
                         break
                     await shop.some_calls(1, CALLS)
-                    await _freeze(shop, tally)
+                    await _freeze(shop, place.database, tally)
             await shop.settles()
-            await _freeze(shop, tally, is_quiet=True)
+            await _freeze(shop, place.database, tally, is_quiet=True)
             await all_is_right(shop, tally)
 
 
-async def _freeze(shop: Chaos, tally: Tally, *, is_quiet: bool = False) -> None:
+async def _freeze(shop: Chaos, database: str, tally: Tally, *, is_quiet: bool = False) -> None:
     """Freeze who leads, and wake it when the other one does; `is_quiet`: nobody does anything."""
     first = await shop.leader()
     (second,) = (instance for instance in shop.running if instance is not first)
     first.freeze()
     try:
-        is_led = await _leads(second)
+        is_led = await _leads(second, TAKES_OVER_S[database])
         # What it had said before it froze has arrived long ago.
         said = len(shop.telegram.called(by=first.name))
         stored = await _rows(shop) if is_quiet and is_led else {}
@@ -87,6 +91,7 @@ async def _freeze(shop: Chaos, tally: Tally, *, is_quiet: bool = False) -> None:
         first.thaw()
     tally.did("freeze")
     if not is_led:
+        assert database == "sqlite", "nobody takes over"
         tally.did("freeze with the file locked")
         await shop.leader()
         return
@@ -99,9 +104,9 @@ async def _freeze(shop: Chaos, tally: Tally, *, is_quiet: bool = False) -> None:
         tally.checked("who woke up changed no row")
 
 
-async def _leads(instance: Instance) -> bool:
+async def _leads(instance: Instance, patience_s: float) -> bool:
     try:
-        await instance.becomes(200, TAKES_OVER_S)
+        await instance.becomes(200, patience_s)
     except AssertionError:
         return False
     return True

@@ -9,22 +9,20 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from attrs import define, frozen
 
-from tests.acceptance.test_serve_chaos import OWNER, Chaos, chaos, gives
+from tests.acceptance.test_serve_chaos import Chaos, chaos, gives
 from tests.fakes import postgres
-from tests.fakes.crowd import Crowd
 from tests.fakes.postgres import DURABLE, PostgresServer, shared_server
-from tests.fakes.served import Instance
-from tests.fakes.telegram_server import TelegramServer, telegram_server
+from tests.fakes.telegram_server import telegram_server
 from tests.torture.chapters import Budget, Chapter, Place, Tally
 from tests.torture.rush import PEOPLE, Acked, Rush, make, meet, rushing, until_begun
 
 CUTS = 20
-CUTS_OF_ONE_CROWD = 4
+CUTS_OF_ONE_CROWD = 5
 CROWD = 24
 WITHIN_S = 5.0
 """How soon people are served again after the server lets anybody in."""
@@ -74,25 +72,17 @@ class PowerCuts:
         " same process; in the end everybody of the crowd has what they paid for, once."
     )
     full = f"{CUTS} cuts"
+    least = ("cut",)
     weight = 2.0
     databases = ("postgres",)
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:
         """See `Chapter`."""
-        async with AsyncExitStack() as stack:
-            power = await stack.enter_async_context(powered())
-            telegram = await stack.enter_async_context(telegram_server())
-            dsn = await asyncio.to_thread(power.server.create)
-            seed = rng.randrange(10**6)
-            shop = await stack.enter_async_context(chaos(place.folder, telegram, dsn, seed))
-            await stack.enter_async_context(place.watched(dsn))
-            cuts = Cuts(place, power, shop, rng, tally)
-            await cuts.begin()
+        async with powered() as power:
+            cuts = Cuts(place, power, rng, tally)
             while not cuts.crowds or (tally.done["cut"] < CUTS and not budget.is_over):
                 with tally.part(f"crowd {cuts.crowds}"):
                     await cuts.crowd(min(CUTS_OF_ONE_CROWD, CUTS - tally.done["cut"]), budget)
-            with tally.part("the end"):
-                await cuts.end()
         tally.note("longest until served again", f"{cuts.longest_s:.2f} s")
 
 
@@ -102,77 +92,71 @@ class Cuts:
 
     place: Place
     power: Powered
-    shop: Chaos
     rng: random.Random
     tally: Tally
     crowds: int = 0
     longest_s: float = 0.0
 
-    @property
-    def _telegram(self) -> TelegramServer:
-        return self.shop.telegram
-
-    @property
-    def _dsn(self) -> str:
-        return self.shop.shop.settings["DATABASE_URL"]
-
-    async def begin(self) -> None:
-        """Somebody serves, and somebody will ask."""
-        await meet(make(self.shop.storage))
-        for who in PEOPLE:
-            self._telegram.person(who, "Аня", language_code="ru").types("/start")
-        await self.shop.starts(ready=200)
-        probe = self._telegram.person(PROBE, "Проба", language_code="ru")
-        probe.types("/start")
-        await probe.sees("Баланс")
-
     async def crowd(self, cuts: int, budget: Budget) -> None:
-        """A new crowd, and cuts while they shop."""
+        """A new database and its one process, a crowd, and cuts while they shop."""
         self.crowds += 1
-        self.shop.crowd = Crowd(self._telegram, OWNER)
-        self.shop.crowd.fill(CROWD, first=10_000 * self.crowds)
-        await gives(self.shop)
-        (instance,) = self.shop.running
-        # Read from the beginning with every crowd: what is in the ledger stays there.
-        acked = Acked(self.place.folder, self.tally)
-        async with self.shop.crowd.shopping():
-            rush = Rush(folder=self.place.folder, database=self._dsn, beside=True)
-            before = rush.begun
-            async with rushing(rush) as moving:
-                await until_begun(rush, moving, before)
+        folder = self.place.folder / f"crowd-{self.crowds}"
+        folder.mkdir()
+        dsn = await asyncio.to_thread(self.power.server.create)
+        async with (
+            telegram_server() as telegram,
+            chaos(folder, telegram, dsn, self.rng.randrange(10**6)) as shop,
+            self.place.watched(dsn),
+        ):
+            shop.crowd.fill(CROWD)
+            await gives(shop)
+            await meet(make(shop.storage))
+            for who in (*PEOPLE, PROBE):
+                telegram.person(who, "Аня", language_code="ru").types("/start")
+            await shop.starts(ready=200)
+            await telegram.person(PROBE).sees("Баланс")
+            rush = Rush(folder=folder, database=dsn, beside=True)
+            acked = Acked(folder, self.tally)
+            async with shop.crowd.shopping(), rushing(rush) as moving:
+                await until_begun(rush, moving, 0)
                 for number in range(cuts):
-                    if number and (self.shop.crowd.is_done or budget.left_s <= 0):
+                    if number and budget.left_s <= 0:
                         break
                     await asyncio.sleep(self.rng.uniform(0.3, 2))
                     assert moving.exitcode is None, rush.last_words
-                    await self._cut(instance, acked)
-        await self.shop.settles()
-        await self.shop.all_is_right()
-        self.tally.checked("a customer has what they paid for, once", CROWD)
+                    await self._cut(shop, acked)
+                moving.kill()
+            await shop.settles()
+            await shop.all_is_right()
+            self.tally.checked("a customer has what they paid for, once", CROWD)
+            await self._end(shop)
+            await self.place.audited(dsn)
 
-    async def end(self) -> None:
-        """It stops as it should."""
-        (instance,) = self.shop.running
-        assert len(self.shop.shop.instances) == 1
-        instance.terminate()
-        assert await instance.ends() == 0
-        await self.place.audited(self._dsn)
-
-    async def _cut(self, instance: Instance, acked: Acked) -> None:
+    async def _cut(self, shop: Chaos, acked: Acked) -> None:
+        (instance,) = shop.running
         await self.power.cut()
         await asyncio.sleep(self.rng.uniform(0, 2))
         await self.power.back()
         let_in_at = time.monotonic()
         self.tally.did("cut")
-        probe = self._telegram.person(PROBE, "Проба", language_code="ru")
+        probe = shop.telegram.person(PROBE)
         probe.types("/balance")
-        async with asyncio.timeout(WITHIN_S):
-            await probe.sees("Баланс: 0 ₽")
-        self.longest_s = max(self.longest_s, time.monotonic() - let_in_at)
+        await probe.sees("Баланс: 0 ₽")
+        took_s = time.monotonic() - let_in_at
+        self.longest_s = max(self.longest_s, took_s)
+        if took_s <= WITHIN_S:
+            self.tally.checked(f"served again within {WITHIN_S:g} s by the same process")
+        else:
+            self.tally.problem(f"served again only after {took_s:.1f} s")
         assert instance.process.poll() is None
-        self.tally.checked(f"served again within {WITHIN_S:g} s by the same process")
-        async with self.place.open(self._dsn) as storage:
-            await acked.check(storage)
+        await acked.check(shop.storage)
+
+    async def _end(self, shop: Chaos) -> None:
+        """It stops as it should, and was never started again."""
+        (instance,) = shop.running
+        assert shop.shop.instances == [instance]
+        instance.terminate()
+        assert await instance.ends() == 0
 
 
 CHAPTERS: tuple[Chapter, ...] = (PowerCuts(),)

@@ -34,6 +34,13 @@ class Turn:
         """Whether nothing was found."""
         return not self.tally.problems
 
+    @property
+    def missing(self) -> Sequence[str]:
+        """What it did not do once, and was to; nothing where it was left out for a reason."""
+        if self.tally.left_out:
+            return ()
+        return [what for what in self.chapter.least if not self.tally.done[what]]
+
 
 @frozen(kw_only=True)
 class Run:
@@ -56,6 +63,11 @@ class Run:
         """Whether nothing was found, in chapters or by the watcher."""
         return not self.broken and all(turn.is_clean for turn in self.turns)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every chapter did at least what shows something."""
+        return not self.left_out and not any(turn.missing for turn in self.turns)
+
 
 def write(run: Run) -> str:
     """The whole report, in Markdown."""
@@ -77,6 +89,9 @@ def command(seed: int, minutes: float, database: str, chapter: str | None = None
 def _head(run: Run) -> str:
     problems = sum(len(turn.tally.problems) for turn in run.turns) + len(run.broken)
     verdict = "clean: every rule held" if run.is_clean else f"**{problems} problems, see the end**"
+    if not run.is_whole:
+        missing = len(run.left_out) + sum(bool(turn.missing) for turn in run.turns)
+        verdict += f"; **not reached: {missing} of the chapters**"
     if run.was_stopped:
         verdict += ". It was stopped before its end"
     watched = "; ".join(
@@ -105,6 +120,10 @@ def _table(run: Run) -> str:
     ]
     for turn in run.turns:
         found = "nothing" if turn.is_clean else f"**{len(turn.tally.problems)}**"
+        if turn.is_clean and turn.missing:
+            found = "**not reached**"
+        elif turn.tally.left_out:
+            found = "left out"
         lines.append(
             f"| `{turn.chapter.name}` | {NAMES[turn.database]} | {_most(turn.tally.done)}"
             f" | {sum(turn.tally.checks.values()):,} | {turn.seconds:.0f} s | {found} |"
@@ -134,6 +153,17 @@ def _chapter(turns: Sequence[Turn]) -> str:
             f"{NAMES[turn.database]} {ends[turn.end]} ({turn.seconds:.0f} s)" for turn in turns
         )
         + ".",
+    ]
+    parts += [
+        f"**Not reached** on {NAMES[turn.database]}: not one {' and no '.join(turn.missing)} in"
+        f" its {turn.seconds:.0f} s; it needs more minutes."
+        for turn in turns
+        if turn.missing
+    ]
+    parts += [
+        f"Left out on {NAMES[turn.database]}: {turn.tally.left_out}."
+        for turn in turns
+        if turn.tally.left_out
     ]
     columns = [NAMES[turn.database] for turn in turns]
     tallies = [turn.tally for turn in turns]

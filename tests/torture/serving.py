@@ -63,6 +63,7 @@ class KillsOfServe:
         " logged an error."
     )
     full = f"{KILLS} kills on each database"
+    least = ("kill",)
     weight = 2.0
     databases = ("sqlite", "postgres")
 

@@ -164,7 +164,7 @@ async def tell_shuffled(database: str, number: int, seed: int) -> tuple[Outcome,
         await tale.is_heard(tale.person)
         await tale.works()
     # The restart: new connections and new minds on what is stored.
-    async with _shop(database, calls, clock, number, post) as later:
+    async with _shop(database, calls, clock, number, post, ids="zw") as later:
         later.window.told.extend(tale.window.told)
         await post.all_again([later, *later.others])
         await post.all_here()
@@ -177,7 +177,7 @@ async def tell_shuffled(database: str, number: int, seed: int) -> tuple[Outcome,
 
 @asynccontextmanager
 async def _shop(
-    database: str, calls: Calls, clock: Clock, number: int, post: Post
+    database: str, calls: Calls, clock: Clock, number: int, post: Post, ids: str = "xy"
 ) -> AsyncIterator[Shuffled]:
     """Two instances on one database; people see what either of them shows."""
     async with (
@@ -185,8 +185,10 @@ async def _shop(
         reached(database, calls, clock) as first,
         reached(database, calls, clock) as second,
     ):
-        tale = Shuffled(first, unhurt, number, clock=clock, calls=calls, post=post)
-        other = Shuffled(second, unhurt, number, clock=clock, calls=calls, post=post, ids="y")
+        tale, other = (
+            Shuffled(storage, unhurt, number, clock=clock, calls=calls, post=post, ids=one)
+            for storage, one in zip((first, second), ids, strict=True)
+        )
         other.window.screens = tale.window.screens
         other.window.told = tale.window.told
         tale.others.append(other)
@@ -229,6 +231,7 @@ CLEAN = Outcome(
         ("рыжий кот", "refund", 3000),
     ),
     jobs=(("fail", "failed", 3000), ("рыжий кот", "refunded", 3000)),
+    topups=(("approved", 50000),),
     news=frozenset(
         {
             ("TopUpToReview", ""),
@@ -252,6 +255,7 @@ class EverythingAgain:
     )
     checks = "Ledger, jobs and news are those of the tale to which everything was told once."
     full = f"{TALES} tales on each database"
+    least = ("tale",)
     weight = 2.0
     databases = DATABASES
 

@@ -39,10 +39,14 @@ DEMO_REF = "demo:"
 
 @frozen
 class JobStep:
-    """A job as it is now, and the status it was read in (None: it is new)."""
+    """
+    A job as it is now, and the status it was read in (None: it is new). `seen` is the whole job as
+    it was read by who held no lock on it: it must be that still.
+    """
 
     job: Job
     was: JobStatus | None
+    seen: Job | None = None
 
 
 @frozen

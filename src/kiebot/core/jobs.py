@@ -85,6 +85,15 @@ class Job:
         """Whether work is still to be done for it."""
         return self.status in OPEN
 
+    def is_as(self, seen: "Job") -> bool:
+        """Whether nobody stored anything of this job since it was seen so."""
+        return (self.status, self.submissions, self.kie_task_id, self.updated_at) == (
+            seen.status,
+            seen.submissions,
+            seen.kie_task_id,
+            seen.updated_at,
+        )
+
     @property
     def is_offer(self) -> bool:
         """Whether it is a draft whose confirmation was shown."""

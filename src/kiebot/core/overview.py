@@ -7,13 +7,22 @@ from datetime import datetime
 
 from attrs import frozen
 
-from kiebot.core.acts import Act
+from kiebot.core.acts import Act, SwitchedOff
 from kiebot.core.jobs import OPEN, Job, JobStatus
 from kiebot.core.margins import Report
 from kiebot.core.money import ZERO, Money
 from kiebot.core.topups import TopUp
 from kiebot.core.users import User
 from kiebot.core.wallet import EntryKind, LedgerEntry, Wallet
+
+
+@frozen(kw_only=True)
+class Visitor:
+    """Who did something, their money, and what administrators took off sale, by model."""
+
+    user: User
+    wallet: Wallet
+    off: tuple[SwitchedOff, ...]
 
 
 @frozen(kw_only=True)

@@ -236,6 +236,10 @@ class Pace:
         """The pause between looks at a task whose job has ended, which nobody waits for."""
         return timedelta(seconds=self.interval_s * 100)
 
+    def longest(self, load: float = 1.0) -> timedelta:
+        """The longest of all pauses here."""
+        return max(self.pause(AGES[-1], load), self.follow_pause())
+
     def _steps(self, age: timedelta) -> float:
         return 1.0 if age < AGES[0] else 10 / 3 if age < AGES[1] else 10.0
 

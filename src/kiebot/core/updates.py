@@ -78,6 +78,11 @@ class Tally:
         return Tally(max(self.until, now) + 1 / STEADY)
 
 
+def longest_taken(lease: timedelta) -> timedelta:
+    """How long a person is left alone at most: while they are served, or after a failure."""
+    return max(lease, *PAUSES)
+
+
 def pause(tries: int) -> timedelta:
     """How long to leave it alone after so many failures."""
     return PAUSES[min(tries, len(PAUSES)) - 1]

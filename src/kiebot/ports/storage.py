@@ -27,6 +27,7 @@ from kiebot.core.margins import Billed, ModelSums
 from kiebot.core.media import MediaKind, SentFile
 from kiebot.core.money import Money
 from kiebot.core.notices import About, Notice
+from kiebot.core.overview import Visitor
 from kiebot.core.tasks import Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId
 from kiebot.core.updates import Update
@@ -46,6 +47,12 @@ class Users(Protocol):
 
     async def get(self, user_id: UserId) -> User:
         """NotFoundError where nobody has this id."""
+
+    async def visitor(self, user_id: UserId) -> Visitor:
+        """
+        All that is to be known of who did something, asked at once; NotFoundError where nobody has
+        this id. The wallet is locked as by its own `get`.
+        """
 
     async def add(self, user: User) -> bool:
         """
@@ -121,6 +128,9 @@ class Jobs(Protocol):
     async def open_of(self, user_id: UserId) -> Sequence[Job]:
         """Queued and running jobs of a person, oldest first."""
 
+    async def count_open_of(self, user_id: UserId) -> int:
+        """How many jobs of a person are queued or running."""
+
     async def open(self, limit: int) -> Sequence[Job]:
         """Queued and running jobs of everybody, oldest first."""
 
@@ -133,10 +143,13 @@ class Jobs(Protocol):
     async def draft_of(self, user_id: UserId) -> Job | None:
         """The draft that a person touched last."""
 
-    async def due(self, at: datetime, limit: int, lane: Lane, *, local: bool) -> Sequence[Job]:
+    async def due(
+        self, at: datetime, limit: int, lane: Lane, *, local: bool, beyond: datetime | None = None
+    ) -> Sequence[Job]:
         """
         Jobs of a lane whose `next_check_at` has come, the longest due first; of people of the
-        terminal (`local`) or of everybody else.
+        terminal (`local`) or of everybody else. Before them those of which it lies after `beyond`
+        (`kiebot.core.waits`).
         """
 
     async def next_due(self, *, local: bool) -> datetime | None:
@@ -186,10 +199,13 @@ class Limits(Protocol):
     async def make(self, name: str, slots: int) -> None:
         """See that the limit has this many slots; again is harmless."""
 
-    async def take(self, name: str, slots: int, at: datetime, until: datetime) -> int | None:
+    async def take(
+        self, name: str, slots: int, at: datetime, until: datetime, beyond: datetime | None = None
+    ) -> int | None:
         """
         Take a slot that is free at `at`, until then where it is not given back sooner; None where
-        no one of the first `slots` is free.
+        no one of the first `slots` is free. A slot that is taken until after `beyond` is free, too
+        (`kiebot.core.waits`).
         """
 
     async def free_at(self, name: str, slots: int) -> datetime | None:
@@ -213,6 +229,9 @@ class TopUps(Protocol):
 
     async def reviewed_of(self, user_id: UserId) -> TopUp | None:
         """The latest that waits for a decision."""
+
+    async def waiting_of(self, user_id: UserId) -> TopUp | None:
+        """The one a person was asked a receipt for, else the latest that waits for a decision."""
 
     async def to_review(self, limit: int) -> Sequence[TopUp]:
         """All that wait for a decision, oldest first."""
@@ -279,23 +298,39 @@ class Inbox(Protocol):
     async def waiting_of(self, user_id: UserId) -> int:
         """How many updates of a person are not answered."""
 
-    async def take(self, taker: str, limit: int, at: datetime, until: datetime) -> Sequence[Update]:
+    async def take(
+        self,
+        taker: str,
+        limit: int,
+        at: datetime,
+        until: datetime,
+        beyond: datetime | None = None,
+    ) -> Sequence[Update]:
         """
         Take people of whom an update waits and whom nobody has at `at`, those that wait longest
-        first, until then. The oldest waiting update of each.
+        first, until then. The oldest waiting update of each. Who is taken until after `beyond` is
+        nobody's (`kiebot.core.waits`).
         """
 
     async def renew(self, taker: str, user_ids: Sequence[UserId], until: datetime) -> set[UserId]:
         """Keep people that were taken until a later moment; those who are this taker's still."""
 
-    async def answered(self, update_id: int, at: datetime) -> None:
-        """It was handled and replied to: nothing is left to do. Again is harmless."""
+    async def answered(
+        self, update_id: int, at: datetime, taken: tuple[str, UserId] | None = None
+    ) -> None:
+        """
+        It was handled and replied to: nothing is left to do. Again is harmless. `taken` are a taker
+        and whom they give back thereby, as by `give_back`.
+        """
 
     async def failed(self, update_id: int) -> None:
         """It could not be handled this time."""
 
-    async def give_back(self, taker: str, user_id: UserId, free_at: datetime) -> None:
-        """The person may be taken again from then on; nothing where they are another's by now."""
+    async def give_back(self, taker: str, user_id: UserId, free_at: datetime | None = None) -> None:
+        """
+        The person may be taken again from then on, at once where it is None and whatever the clock
+        says; nothing where they are another's by now.
+        """
 
     async def free(self) -> None:
         """Whoever was taken may be taken again at once: nobody else takes people here."""
@@ -380,7 +415,10 @@ class Instances(Protocol):
     """Which instances send to people side by side."""
 
     async def note(self, name: str, at: datetime, since: datetime) -> int:
-        """This one does; how many did since then, with it. The others are forgotten."""
+        """
+        This one does; how many did since then, with it. The others are forgotten, and so is who did
+        when the clock was ahead (`kiebot.core.waits`).
+        """
 
     async def leave(self, name: str) -> None:
         """This one does no more; again is harmless."""
@@ -473,6 +511,16 @@ class Storage(Protocol):
         One transaction: committed when the block ends, rolled back when it raises.
 
         Raises:
+            LeadLostError: A lead was given, and another process holds it by now.
+        """
+
+    def once(self, lead: Lead | None = None) -> AbstractAsyncContextManager[UnitOfWork]:
+        """
+        As `begin`, and quicker, for who stores one thing: nothing is locked, each question has its
+        own snapshot, and each call that writes is a transaction of its own, which stands when it
+        returns. What a decision was made on must therefore be said with it (`JobStep.seen`).
+
+        Raises, where it writes:
             LeadLostError: A lead was given, and another process holds it by now.
         """
 

@@ -21,6 +21,7 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import (
     AiogramError,
     TelegramAPIError,
+    TelegramBadRequest,
     TelegramConflictError,
     TelegramNotFound,
     TelegramRetryAfter,
@@ -30,8 +31,11 @@ from aiogram.methods import GetUpdates, Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 
 from kiebot.adapters.frontend.telegram_whole import ForgivingSession
+from kiebot.core.dialog.en import EN
+from kiebot.core.dialog.ru import RU
 from kiebot.core.dialog.texts import Texts
 from kiebot.core.errors import ConfigError, KiebotError, StorageError
+from kiebot.core.language import Language
 from kiebot.core.updates import Update
 from kiebot.core.users import UserId
 from kiebot.ports.storage import Lead
@@ -49,6 +53,9 @@ GRACE_S = 10
 
 CALL_S = 15
 """Seconds for any other call."""
+
+TEXTS_S = 1.0
+"""How long it may take to find out a person's language, for who is asked to wait."""
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
@@ -303,11 +310,12 @@ class Webhook:
 
 
 class Bouncer:
-    """Says to people that they are too fast."""
+    """Says to people that they are too fast, or have to wait."""
 
     def __init__(self, bot: Bot, texts: Callable[[UserId], Awaitable[Texts]]) -> None:
         self._bot = bot
         self._texts = texts
+        self._one_by_one = asyncio.Lock()
 
     async def turn_away(self, update: Update, is_first: bool) -> None:
         """As well as may be: raises nothing."""
@@ -325,6 +333,43 @@ class Bouncer:
         except (TimeoutError, AiogramError, KiebotError, LookupError) as error:
             log.debug("not turned away: %s", _words(error), extra={"user_id": update.user_id})
 
+    async def ask_to_wait(self, update: Update) -> None:
+        """See `kiebot.reception`; a press is told in an alert, as long as it was not answered."""
+        said = json.loads(update.body)
+        what = next((said[kind] for kind in ("callback_query", "message") if kind in said), None)
+        if what is None:
+            return
+        words = (await self._texts_of(update.user_id, what)).takes_longer
+        try:
+            # Many have to wait at once, and Telegram takes only so many messages in a second.
+            async with self._one_by_one:
+                if what is said.get("callback_query") and await self._is_alerted(what["id"], words):
+                    return
+                await self._bot.send_message(
+                    update.user_id, words, parse_mode=None, request_timeout=CALL_S
+                )
+        except (TimeoutError, AiogramError, LookupError) as error:
+            log.debug("not asked to wait: %s", _words(error), extra={"user_id": update.user_id})
+
+    async def _is_alerted(self, query_id: str, words: str) -> bool:
+        try:
+            await self._bot.answer_callback_query(
+                query_id, text=words, show_alert=True, request_timeout=CALL_S
+            )
+        except TelegramBadRequest:
+            # It was answered when it was stored, or is too old.
+            return False
+        return True
+
+    async def _texts_of(self, user_id: UserId, what: Mapping[str, Any]) -> Texts:
+        """The words for a person; where they are not to be had in time, Telegram's language."""
+        try:
+            async with asyncio.timeout(TEXTS_S):
+                return await self._texts(user_id)
+        except (TimeoutError, KiebotError):
+            locale = what.get("from", {}).get("language_code")
+            return RU if Language.of_locale(locale) is Language.RU else EN
+
 
 def refused_token(error: AiogramError) -> ConfigError:
     """What is wrong where Telegram does not know the token."""
@@ -335,6 +380,9 @@ def refused_token(error: AiogramError) -> ConfigError:
 def _pause(error: Exception, failures: int) -> float:
     if isinstance(error, TelegramRetryAfter):
         return min(max(float(error.retry_after), FIRST_PAUSE_S), LONGEST_PAUSE_S)
+    if isinstance(error, StorageError):
+        # It is ours, and people wait for it: it is noticed at once when it is back.
+        return FIRST_PAUSE_S
     # Where another one asks, each call of ours ends one of its: there is no hurry.
     doublings = failures + 2 if isinstance(error, TelegramConflictError) else failures - 1
     return min(FIRST_PAUSE_S * 2.0 ** min(doublings, 10), LONGEST_PAUSE_S)

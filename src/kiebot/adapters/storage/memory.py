@@ -9,13 +9,14 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import TypeVar
 
 from attrs import Factory, define, evolve, frozen
 
+from kiebot.core import waits
 from kiebot.core.acts import Act, SwitchedOff
 from kiebot.core.audit import Fact, JobFact, Part, StrayFact, TopUpFact, WalletFact
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
@@ -37,6 +38,7 @@ from kiebot.core.margins import Billed, ModelSums
 from kiebot.core.media import MediaKind, SentFile
 from kiebot.core.money import ZERO, Money
 from kiebot.core.notices import About, Notice
+from kiebot.core.overview import Visitor
 from kiebot.core.tasks import Outcome, Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.updates import Update
@@ -69,6 +71,19 @@ class MemoryStorage:
             uow = MemoryUnitOfWork(self._state.copy(), self._clock, may_write=True)
             yield uow
             self._state = uow.finish()
+
+    @asynccontextmanager
+    async def once(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        """See the port."""
+        async with self._writing:
+            if lead is not None:
+                self._check(lead)
+            uow = MemoryUnitOfWork(self._state.copy(), self._clock, may_write=True)
+            try:
+                yield uow
+            finally:
+                if not uow.is_broken:
+                    self._state = uow.finish()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[UnitOfWork]:
@@ -240,6 +255,11 @@ class MemoryUnitOfWork:
         self.notices = MemoryNotices(state, self._writable)
         self.instances = MemoryInstances(state, self._writable)
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether something in it was refused."""
+        return self._broken is not None
+
     def finish(self) -> _State:
         """The state to swap in; StorageError where something in it was refused."""
         self._writable()
@@ -317,6 +337,8 @@ class MemoryUnitOfWork:
         stands = self._state.jobs.get(job.id)
         if (None if stands is None else stands.status) is not step.was:
             raise StaleError("job", job.id)
+        if stands is not None and step.seen is not None and not stands.is_as(step.seen):
+            raise StaleError("job", job.id)
         self._must_know(job.user_id)
         self._state.jobs[job.id] = job
 
@@ -391,6 +413,13 @@ class MemoryUsers:
 
     async def get(self, user_id: UserId) -> User:
         return _found("user", user_id, self._state.users.get(user_id))
+
+    async def visitor(self, user_id: UserId) -> Visitor:
+        return Visitor(
+            user=await self.get(user_id),
+            wallet=self._state.wallets[user_id],
+            off=tuple(one for _, one in sorted(self._state.switched_off.items())),
+        )
 
     async def add(self, user: User) -> bool:
         self._writable()
@@ -519,6 +548,9 @@ class MemoryJobs:
     async def open_of(self, user_id: UserId) -> Sequence[Job]:
         return [job for job in self._open() if job.user_id == user_id]
 
+    async def count_open_of(self, user_id: UserId) -> int:
+        return len(await self.open_of(user_id))
+
     async def open(self, limit: int) -> Sequence[Job]:
         return self._open()[:limit]
 
@@ -537,16 +569,18 @@ class MemoryJobs:
         ]
         return max(drafts, key=lambda job: job.updated_at, default=None)
 
-    async def due(self, at: datetime, limit: int, lane: Lane, *, local: bool) -> Sequence[Job]:
+    async def due(
+        self, at: datetime, limit: int, lane: Lane, *, local: bool, beyond: datetime | None = None
+    ) -> Sequence[Job]:
         due = sorted(
-            (job.next_check_at, job.id)
+            (job.next_check_at <= at, job.next_check_at, job.id)
             for job in self._state.jobs.values()
             if (job.status is JobStatus.QUEUED) == (lane is Lane.SUBMIT)
             and job.next_check_at is not None
-            and job.next_check_at <= at
+            and waits.is_over(job.next_check_at, at, beyond)
             and is_local(job.user_id) == local
         )
-        return [self._state.jobs[job_id] for _, job_id in due[:limit]]
+        return [self._state.jobs[job_id] for _, _, job_id in due[:limit]]
 
     async def next_due(self, *, local: bool) -> datetime | None:
         return min(
@@ -680,9 +714,13 @@ class MemoryLimits:
         for slot in range(slots):
             self._state.limits.setdefault((name, slot), datetime.min.replace(tzinfo=UTC))
 
-    async def take(self, name: str, slots: int, at: datetime, until: datetime) -> int | None:
+    async def take(
+        self, name: str, slots: int, at: datetime, until: datetime, beyond: datetime | None = None
+    ) -> int | None:
         self._writable()
-        free = [found for found in self._free_at(name, slots) if found[0] <= at]
+        free = [
+            found for found in self._free_at(name, slots) if waits.is_over(found[0], at, beyond)
+        ]
         if not free:
             return None
         _, slot = min(free)
@@ -723,6 +761,9 @@ class MemoryTopUps:
         return self._last(
             lambda topup: topup.user_id == user_id and topup.status is TopUpStatus.MANUAL_REVIEW
         )
+
+    async def waiting_of(self, user_id: UserId) -> TopUp | None:
+        return await self.pending_of(user_id) or await self.reviewed_of(user_id)
 
     async def to_review(self, limit: int) -> Sequence[TopUp]:
         waiting = [
@@ -820,12 +861,20 @@ class MemoryInbox:
     async def waiting_of(self, user_id: UserId) -> int:
         return sum(update.user_id == user_id for update in self._waiting())
 
-    async def take(self, taker: str, limit: int, at: datetime, until: datetime) -> Sequence[Update]:
+    async def take(
+        self,
+        taker: str,
+        limit: int,
+        at: datetime,
+        until: datetime,
+        beyond: datetime | None = None,
+    ) -> Sequence[Update]:
         self._writable()
         taken: dict[UserId, Update] = {}
         for update in self._waiting():
             has = self._state.taken.get(update.user_id)
-            if update.user_id not in taken and (has is None or has.until <= at):
+            is_free = has is None or waits.is_over(has.until, at, beyond)
+            if update.user_id not in taken and is_free:
                 taken[update.user_id] = update
         oldest = list(taken.values())[:limit]
         for update in oldest:
@@ -839,11 +888,15 @@ class MemoryInbox:
             self._state.taken[user_id] = _Taken(taker=taker, until=until)
         return kept
 
-    async def answered(self, update_id: int, at: datetime) -> None:
+    async def answered(
+        self, update_id: int, at: datetime, taken: tuple[str, UserId] | None = None
+    ) -> None:
         self._writable()
         update = self._state.inbox.get(update_id)
         if update is not None and update.answered_at is None:
             self._state.inbox[update_id] = evolve(update, is_done=True, answered_at=at)
+        if taken is not None:
+            await self.give_back(*taken)
 
     async def failed(self, update_id: int) -> None:
         self._writable()
@@ -851,10 +904,13 @@ class MemoryInbox:
         if update is not None:
             self._state.inbox[update_id] = evolve(update, tries=update.tries + 1)
 
-    async def give_back(self, taker: str, user_id: UserId, free_at: datetime) -> None:
+    async def give_back(self, taker: str, user_id: UserId, free_at: datetime | None = None) -> None:
         self._writable()
         if self._is_of(taker, user_id):
-            self._state.taken[user_id] = _Taken(taker="", until=free_at)
+            if free_at is None:
+                del self._state.taken[user_id]
+            else:
+                self._state.taken[user_id] = _Taken(taker="", until=free_at)
 
     async def free(self) -> None:
         self._writable()
@@ -1044,7 +1100,8 @@ class MemoryInstances:
         self._writable()
         known = self._state.instances
         known[name] = at
-        for silent in [one for one, seen_at in known.items() if seen_at < since]:
+        latest = waits.beyond(at, timedelta(0))
+        for silent in [one for one, seen_at in known.items() if not since <= seen_at <= latest]:
             del known[silent]
         return len(known)
 

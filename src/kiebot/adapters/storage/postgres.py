@@ -10,7 +10,7 @@ and lets foreign keys be checked.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -75,6 +75,8 @@ class PostgresStorage:
             "statement_timeout": f"{_STATEMENT_S}s",
             # A process that was frozen inside a transaction must not hold its locks for ever.
             "idle_in_transaction_session_timeout": f"{max(1, round(lease_s))}s",
+            # Also of a statement that is a transaction of its own.
+            "default_transaction_isolation": "read committed",
             "jit": "off",
         }
         with _connecting(dsn):
@@ -94,10 +96,16 @@ class PostgresStorage:
     @asynccontextmanager
     async def begin(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
         """See the port."""
-        async with self._transaction("begin isolation level read committed") as connection:
+        async with self._transaction(_BEGIN) as connection:
             if lead is not None:
                 await _check(connection, lead)
             yield SqlUnitOfWork(connection, self._clock)
+
+    @asynccontextmanager
+    async def once(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        """See the port."""
+        async with self._driver() as driver:
+            yield SqlUnitOfWork(_LoneConnection(driver, lead), self._clock)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[UnitOfWork]:
@@ -159,7 +167,7 @@ class PostgresStorage:
 
     async def claim(self, facts: Iterable[tuple[str, str]]) -> None:
         """See the port."""
-        async with self._transaction("begin isolation level read committed") as connection:
+        async with self._transaction(_BEGIN) as connection:
             for what, wanted in facts:
                 await connection.fetch(
                     "insert into identity (key, value) values ($1, $2)"
@@ -198,16 +206,11 @@ class PostgresStorage:
     async def _transaction(
         self, start: str, *, is_snapshot: bool = False
     ) -> AsyncIterator["_Connection"]:
-        async with self._driver() as driver:
-            connection = _Connection(driver, is_snapshot=is_snapshot)
-            try:
-                await connection.run(start)
-                yield connection
-                connection.must_be_whole()
-                await connection.run("commit")
-            except BaseException:
-                await connection.roll_back()
-                raise
+        async with (
+            self._driver() as driver,
+            _transaction(_Connection(driver, is_snapshot=is_snapshot), start) as connection,
+        ):
+            yield connection
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[Any]:
@@ -231,6 +234,9 @@ class _Connection:
         self._broken: BaseException | None = None
         self.locking = "" if is_snapshot else " for no key update"
 
+    def skipping(self, table: str) -> str:
+        return f" for no key update of {table} skip locked"
+
     async def fetch(self, query: str, *values: object) -> Sequence[Row]:
         with self._guarded():
             found: Sequence[Row] = await self._driver.fetch(query, *values)
@@ -240,6 +246,12 @@ class _Connection:
         with self._guarded():
             found: Row | None = await self._driver.fetchrow(query, *values)
             return found
+
+    async def write(self, *steps: Step) -> Sequence[bool]:
+        query = _one_statement((), tuple(step.statement for step in steps), posts=False)
+        assert query is not None
+        row = await self.fetchrow(query, *_values((), None, steps))
+        return [row is not None and bool(row[f"done_{number}"]) for number in range(len(steps))]
 
     async def queue_up(self, what: str) -> None:
         if not self._is_snapshot:
@@ -277,17 +289,8 @@ class _Connection:
         )
         if query is None:
             return None
-        row = await self.fetchrow(
-            query,
-            *(value for step in jobs for value in step.values),
-            *(() if entry is None else (*rows.entry_row(entry), *EFFECTS[entry.kind])),
-            *(value for step in others for value in step.values),
-        )
-        parts: tuple[Part | None, ...] = (
-            *(step.part for step in jobs),
-            *(() if entry is None else (entry,)),
-            *(step.part for step in others),
-        )
+        row = await self.fetchrow(query, *_values(jobs, entry, others))
+        parts = _parts(jobs, entry, others)
         for number, part in enumerate(parts):
             if part is not None and (row is None or not row[f"done_{number}"]):
                 return part
@@ -337,9 +340,138 @@ class _GlancingConnection(_Connection):
         return await super().fetchrow(query, *values)
 
 
+class _LoneConnection(_Connection):
+    """Outside any transaction: a statement that writes is one."""
+
+    def __init__(self, driver: Any, lead: Lead | None) -> None:
+        super().__init__(driver, is_snapshot=True)
+        self._lead = lead
+
+    async def fetch(self, query: str, *values: object) -> Sequence[Row]:
+        if self._lead is None or _reads(query):
+            return await super().fetch(query, *values)
+        lead = self._lead
+        with self._guarded():
+            if not lead.lost.is_set():
+                with suppress(asyncpg.InvalidTextRepresentationError):
+                    found: Sequence[Row] = await self._driver.fetch(
+                        _led(query, len(values)), *values, lead.scope, lead.token
+                    )
+                    return found
+        raise LeadLostError(lead.scope)
+
+    async def fetchrow(self, query: str, *values: object) -> Row | None:
+        found = await self.fetch(query, *values)
+        return found[0] if found else None
+
+    async def queue_up(self, what: str) -> None:
+        raise StorageError(f"{what}: a queue ends with its transaction")
+
+    async def store(
+        self,
+        topups: Sequence[Step],
+        jobs: Sequence[Step],
+        entry: LedgerEntry | None,
+        others: Sequence[Step],
+    ) -> Part | None:
+        needed = tuple(part is not None for part in _parts(jobs, entry, others))
+        if not topups and await self._at_once(jobs, entry, others, needed) is not None:
+            return None
+        # Step by step, to find out what was refused.
+        refused: Part | None = None
+        with suppress(_RefusedError):
+            async with _transaction(_Connection(self._driver, is_snapshot=False), _BEGIN) as whole:
+                if self._lead is not None:
+                    await _check(whole, self._lead)
+                refused = await whole.store(topups, jobs, entry, others)
+                if refused is not None:
+                    raise _RefusedError
+        return refused
+
+    async def write(self, *steps: Step) -> Sequence[bool]:
+        row = await self._at_once((), None, steps, (False,) * len(steps))
+        if row is None:
+            assert self._lead is not None
+            raise LeadLostError(self._lead.scope)
+        return [bool(row[f"done_{number}"]) for number in range(len(steps))]
+
+    async def _at_once(
+        self,
+        jobs: Sequence[Step],
+        entry: LedgerEntry | None,
+        others: Sequence[Step],
+        needed: tuple[bool, ...],
+    ) -> Row | None:
+        """
+        All in one statement; None, and nothing is stored, where a part that is needed was refused,
+        or the lead is another's.
+        """
+        query = _one_statement(
+            tuple(step.statement for step in jobs),
+            tuple(step.statement for step in others),
+            posts=entry is not None,
+            needed=needed,
+            led=self._lead is not None,
+        )
+        if query is None or (self._lead is not None and self._lead.lost.is_set()):
+            return None
+        lead = () if self._lead is None else (self._lead.scope, self._lead.token)
+        with self._guarded(), suppress(asyncpg.InvalidTextRepresentationError):
+            row: Row | None = await self._driver.fetchrow(
+                query, *_values(jobs, entry, others), *lead
+            )
+            return row
+        return None
+
+
+class _RefusedError(Exception):
+    """A part of a change was refused."""
+
+
+def _reads(query: str) -> bool:
+    return query.lstrip().startswith(("select ", "with recursive "))
+
+
 def _must_read(query: str) -> None:
-    if not query.lstrip().startswith(("select ", "with recursive ")):
+    if not _reads(query):
         raise StorageError("a glance is only read")
+
+
+_BEGIN = "begin isolation level read committed"
+
+
+@asynccontextmanager
+async def _transaction(connection: _Connection, start: str) -> AsyncIterator[_Connection]:
+    try:
+        await connection.run(start)
+        yield connection
+        connection.must_be_whole()
+        await connection.run("commit")
+    except BaseException:
+        await connection.roll_back()
+        raise
+
+
+def _parts(
+    jobs: Sequence[Step], entry: LedgerEntry | None, others: Sequence[Step]
+) -> tuple[Part | None, ...]:
+    """What is refused where a step writes nothing, in the order of the steps."""
+    return (
+        *(step.part for step in jobs),
+        *(() if entry is None else (entry,)),
+        *(step.part for step in others),
+    )
+
+
+def _values(
+    jobs: Sequence[Step], entry: LedgerEntry | None, others: Sequence[Step]
+) -> tuple[object, ...]:
+    """The values of all steps in one statement."""
+    return (
+        *(value for step in jobs for value in step.values),
+        *(() if entry is None else (*rows.entry_row(entry), *EFFECTS[entry.kind])),
+        *(value for step in others for value in step.values),
+    )
 
 
 # How an entry is posted: values 1 to 8 are the entry's, 9 and 10 what its kind does to each part.
@@ -365,12 +497,24 @@ _MOVE_MONEY = (
     " returning wallets.user_id"
 )
 _POST_VALUES = 10
+# Held to the end: who takes the lead over raises the token, a key column, and waits for us.
+_LED = "select token from lead where scope = $1 and token = $2 for key share"
 
 
 @lru_cache
-def _one_statement(jobs: tuple[str, ...], others: tuple[str, ...], *, posts: bool) -> str | None:
+def _one_statement(
+    jobs: tuple[str, ...],
+    others: tuple[str, ...],
+    *,
+    posts: bool,
+    needed: tuple[bool, ...] = (),
+    led: bool = False,
+) -> str | None:
     """
     The steps as one statement; its row has `done_0`, `done_1`, ...: whether each wrote.
+
+    It fails, and stores nothing, where a part that is `needed` wrote nothing, or where it is to be
+    `led` and another process has the lead: its last values are a scope and a token.
 
     The order of its parts is only that of what one reads from another.
     """
@@ -398,10 +542,31 @@ def _one_statement(jobs: tuple[str, ...], others: tuple[str, ...], *, posts: boo
         values += _count_values(statement)
     if not parts:
         return None
-    selected = ", ".join(
-        f"exists (select from {name}) as done_{number}" for number, name in enumerate(done)
-    )
+    wrote = [f"exists (select from {name})" for name in done]
+    columns = [f"{has} as done_{number}" for number, has in enumerate(wrote)]
+    must = [has for has, is_needed in zip(wrote, needed, strict=False) if is_needed]
+    if led:
+        add("led", _LED)
+        must.append("exists (select from led)")
+    if must:
+        columns.append(f"{_true_or_nothing(' and '.join(must))} as whole")
+    selected = ", ".join(columns)
     return f"with {', '.join(parts)} select {selected}"
+
+
+@lru_cache
+def _led(statement: str, values: int) -> str:
+    """
+    A statement that returns what it writes, if anything; it fails, and writes nothing, where
+    another process has the lead. Its last values are a scope and a token.
+    """
+    parts = f"with led as ({_renumbered(_LED, values)}), done as ({statement})"
+    return f"{parts} select done.*, {_true_or_nothing('exists (select from led)')} as led from done"
+
+
+def _true_or_nothing(condition: str) -> str:
+    """No boolean is spelled `refused`: the statement fails, and all that it wrote is undone."""
+    return f"cast(case when {condition} then 'true' else 'refused' end as boolean)"
 
 
 def _renumbered(statement: str, by: int) -> str:
@@ -556,12 +721,7 @@ class _PostgresSeat:
 
 
 async def _check(connection: _Connection, lead: Lead) -> None:
-    # Held to the end: who takes the lead over raises the token, a key column, and waits for us.
-    row = await connection.fetchrow(
-        "select token from lead where scope = $1 and token = $2 for key share",
-        lead.scope,
-        lead.token,
-    )
+    row = await connection.fetchrow(_LED, lead.scope, lead.token)
     if row is None or lead.lost.is_set():
         raise LeadLostError(lead.scope)
 
@@ -608,7 +768,7 @@ def _translated() -> Iterator[None]:
     except asyncpg.QueryCanceledError as exc:
         raise StorageError(f"PostgreSQL: {exc}") from exc
     except _UNAVAILABLE as exc:
-        raise StorageUnavailableError(f"PostgreSQL: {exc or type(exc).__name__}") from exc
+        raise StorageUnavailableError(f"PostgreSQL: {str(exc) or type(exc).__name__}") from exc
     except asyncpg.PostgresError as exc:
         raise StorageError(f"PostgreSQL: {exc}") from exc
 

@@ -28,6 +28,7 @@ from kiebot.core.margins import Billed, ModelSums
 from kiebot.core.media import Attachment, MediaKind, SentFile
 from kiebot.core.money import LARGEST_KOPECKS, Money
 from kiebot.core.notices import About, Notice
+from kiebot.core.overview import Visitor
 from kiebot.core.tasks import FailReason, Failure, Outcome, Result, Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.updates import Update
@@ -49,6 +50,10 @@ MICRO = 1_000_000
 
 USER = "id, name, language, created_at, nickname, seen_at, blocked_at"
 WALLET = "user_id, balance_kop, hold_kop"
+VISITOR = (
+    "users.id as id, name, language, users.created_at as created_at, nickname, seen_at, blocked_at,"
+    " balance_kop, hold_kop, model_id, actor, why, switched_off.created_at as off_at"
+)
 ENTRY = "id, user_id, kind, amount_kop, ref, job_id, actor, why, created_at"
 JOB = (
     "id, user_id, model_id, params, status, price_kop, kie_price_kop, offered_at, confirmed_at,"
@@ -90,6 +95,27 @@ def user_row(value: User) -> tuple[object, ...]:
         text(value.nickname),
         value.seen_at,
         value.blocked_at,
+    )
+
+
+def visitor(found: Sequence[Row]) -> Visitor:
+    """Rows of `VISITOR`: one for each model that is switched off, one where none is."""
+    row = found[0]
+    off = [
+        SwitchedOff(
+            model_id=one["model_id"], by=one["actor"], why=one["why"], at=moment(one["off_at"])
+        )
+        for one in found
+        if one["model_id"] is not None
+    ]
+    return Visitor(
+        user=user(row),
+        wallet=Wallet(
+            user_id=UserId(row["id"]),
+            available=Money(row["balance_kop"]),
+            held=Money(row["hold_kop"]),
+        ),
+        off=tuple(sorted(off, key=lambda one: one.model_id)),
     )
 
 

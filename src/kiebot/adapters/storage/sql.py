@@ -6,7 +6,7 @@ change are run in one go.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from typing import Protocol
@@ -25,9 +25,11 @@ from kiebot.adapters.storage.rows import (
     TOPUP,
     UPDATE,
     USER,
+    VISITOR,
     WALLET,
     Row,
 )
+from kiebot.core import waits
 from kiebot.core.acts import Act, SwitchedOff
 from kiebot.core.audit import Fact, JobFact, judge
 from kiebot.core.audit import Part as AuditPart
@@ -48,8 +50,9 @@ from kiebot.core.margins import Billed, ModelSums
 from kiebot.core.media import MediaKind, SentFile
 from kiebot.core.money import LARGEST_KOPECKS, Money
 from kiebot.core.notices import About, Notice
+from kiebot.core.overview import Visitor
 from kiebot.core.tasks import Task, TaskId
-from kiebot.core.topups import TopUp, TopUpId
+from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.updates import Update
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet, post
@@ -60,6 +63,7 @@ utc_now: Clock = partial(datetime.now, UTC)
 """The clock of who has none to hand in."""
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+FAR_AHEAD = datetime(9999, 1, 1, tzinfo=UTC)
 
 _LANES = {
     Lane.SUBMIT: "status = 'queued'",
@@ -98,6 +102,9 @@ class Connection(Protocol):
     def locking(self) -> str:
         """What a `select` by `get` ends in, so that its row stays as it is until the end."""
 
+    def skipping(self, table: str) -> str:
+        """What a `select` inside a statement that writes ends in, to pass over what is locked."""
+
     async def fetch(self, query: str, *values: object) -> Sequence[Row]:
         """All rows; `$1` is the first value."""
 
@@ -118,6 +125,9 @@ class Connection(Protocol):
         Jobs and top-ups are written before the wallet is locked: that is everybody's order.
         An entry is refused, and nothing moves, where its ref stands or the wallet has too little.
         """
+
+    async def write(self, *steps: Step) -> Sequence[bool]:
+        """Run steps of which none is refused, in one round trip; whether each wrote."""
 
     async def queue_up(self, what: str) -> None:
         """Where this transaction writes: wait until no other one of this name is open."""
@@ -267,6 +277,17 @@ class SqlUsers:
         if row is None:
             raise NotFoundError("user", user_id)
         return rows.user(row)
+
+    async def visitor(self, user_id: UserId) -> Visitor:
+        locking = self._connection.locking and f"{self._connection.locking} of wallets"
+        found = await self._connection.fetch(
+            f"select {VISITOR} from users join wallets on wallets.user_id = users.id"
+            f" left join switched_off on true where users.id = $1{locking}",
+            user_id,
+        )
+        if not found:
+            raise NotFoundError("user", user_id)
+        return rows.visitor(found)
 
     async def add(self, user: User) -> bool:
         is_new = await self._connection.fetchrow(
@@ -449,6 +470,14 @@ class SqlJobs:
             user_id,
         )
 
+    async def count_open_of(self, user_id: UserId) -> int:
+        row = await self._connection.fetchrow(
+            "select count(*) as jobs from jobs"
+            " where user_id = $1 and status in ('queued', 'running')",
+            user_id,
+        )
+        return 0 if row is None else int(row["jobs"])
+
     async def open(self, limit: int) -> Sequence[Job]:
         return await self._jobs(
             f"select {JOB} from jobs where status in ('queued', 'running')"
@@ -478,15 +507,22 @@ class SqlJobs:
         )
         return found[0] if found else None
 
-    async def due(self, at: datetime, limit: int, lane: Lane, *, local: bool) -> Sequence[Job]:
-        return await self._jobs(
-            f"select {JOB} from jobs"
-            f" where {_LANES[lane]} and next_check_at <= $1 and (user_id < 0) = $2"
-            " order by next_check_at, id limit $3",
+    async def due(
+        self, at: datetime, limit: int, lane: Lane, *, local: bool, beyond: datetime | None = None
+    ) -> Sequence[Job]:
+        # Each part by the lane's index, which one condition with `or` would read as a whole.
+        some = f"select {JOB} from jobs where {_LANES[lane]} and (user_id < 0) = $2"
+        found = await self._jobs(
+            f"select * from ({some} and next_check_at > $4"
+            " order by next_check_at, id limit $3) as astray"
+            f" union all select * from ({some} and next_check_at <= $1"
+            " order by next_check_at, id limit $3) as due",
             at,
             local,
             limit,
+            beyond or FAR_AHEAD,
         )
+        return found[:limit]
 
     async def next_due(self, *, local: bool) -> datetime | None:
         moments = []
@@ -585,16 +621,20 @@ class SqlLimits:
                 LONG_AGO,
             )
 
-    async def take(self, name: str, slots: int, at: datetime, until: datetime) -> int | None:
+    async def take(
+        self, name: str, slots: int, at: datetime, until: datetime, beyond: datetime | None = None
+    ) -> int | None:
         row = await self._connection.fetchrow(
             "update limits set free_at = $4 where name = $1 and slot = ("
-            "  select slot from limits where name = $1 and slot < $2 and free_at <= $3"
+            "  select slot from limits"
+            "  where name = $1 and slot < $2 and (free_at <= $3 or free_at > $5)"
             f"  order by free_at, slot limit 1{self._connection.locking})"
-            " and free_at <= $3 returning slot",
+            " and (free_at <= $3 or free_at > $5) returning slot",
             name,
             slots,
             at,
             until,
+            beyond,
         )
         return None if row is None else int(row["slot"])
 
@@ -642,6 +682,19 @@ class SqlTopUps:
             user_id,
         )
         return found[0] if found else None
+
+    async def waiting_of(self, user_id: UserId) -> TopUp | None:
+        # In the words of an index; they are few.
+        found = await self._topups(
+            f"select {TOPUP} from topups"
+            " where user_id = $1 and status in ('pending', 'manual_review')",
+            user_id,
+        )
+        return max(
+            found,
+            key=lambda one: (one.status is TopUpStatus.PENDING, one.created_at, one.id),
+            default=None,
+        )
 
     async def to_review(self, limit: int) -> Sequence[TopUp]:
         return await self._topups(
@@ -742,23 +795,19 @@ class SqlInbox:
         self._connection = connection
 
     async def store(self, update_id: int, user_id: UserId, body: str, at: datetime) -> bool:
-        row = await self._connection.fetchrow(
-            "insert into inbox (update_id, user_id, body, received_at) values ($1, $2, $3, $4)"
-            " on conflict (update_id) do nothing returning update_id",
-            update_id,
-            user_id,
-            rows.text(body),
-            at,
+        stored, _ = await self._connection.write(
+            Step(
+                "insert into inbox (update_id, user_id, body, received_at) values ($1, $2, $3, $4)"
+                " on conflict (update_id) do nothing returning update_id",
+                (update_id, user_id, rows.text(body), at),
+            ),
+            Step(
+                "insert into inbox_people (user_id, taker, taken_until) values ($1, '', $2)"
+                " on conflict (user_id) do nothing returning user_id",
+                (user_id, LONG_AGO),
+            ),
         )
-        if row is None:
-            return False
-        await self._connection.fetch(
-            "insert into inbox_people (user_id, taker, taken_until) values ($1, '', $2)"
-            " on conflict (user_id) do nothing returning user_id",
-            user_id,
-            LONG_AGO,
-        )
-        return True
+        return stored
 
     async def waiting(self, limit: int) -> Sequence[Update]:
         found = await self._connection.fetch(
@@ -780,23 +829,32 @@ class SqlInbox:
         )
         return 0 if row is None else int(row["updates"])
 
-    async def take(self, taker: str, limit: int, at: datetime, until: datetime) -> Sequence[Update]:
+    async def take(
+        self,
+        taker: str,
+        limit: int,
+        at: datetime,
+        until: datetime,
+        beyond: datetime | None = None,
+    ) -> Sequence[Update]:
         # Whom another process is taking right now is left to it. The lock is on the person: an
         # older update of theirs may be stored while a newer one is being handled.
-        locking = self._connection.locking and f"{self._connection.locking} of person skip locked"
+        locking = self._connection.skipping("person")
         taken = await self._connection.fetch(
             "update inbox_people set taker = $1, taken_until = $4 where user_id in ("
             " select person.user_id from inbox waiting"
             " join inbox_people person on person.user_id = waiting.user_id"
-            " where waiting.answered_at is null and person.taken_until <= $3"
+            " where waiting.answered_at is null"
+            " and (person.taken_until <= $3 or person.taken_until > $5)"
             " and not exists (select 1 from inbox older where older.user_id = waiting.user_id"
             "   and older.answered_at is null and older.update_id < waiting.update_id)"
             f" order by waiting.update_id limit $2{locking})"
-            " and taken_until <= $3 returning user_id",
+            " and (taken_until <= $3 or taken_until > $5) returning user_id",
             taker,
             limit,
             at,
             until,
+            beyond,
         )
         if not taken:
             return []
@@ -810,7 +868,7 @@ class SqlInbox:
         updates = sorted((rows.update(row) for row in found), key=lambda update: update.id)
         for user_id in set(people) - {update.user_id for update in updates}:
             # Answered since we looked.
-            await self.give_back(taker, user_id, LONG_AGO)
+            await self.give_back(taker, user_id)
         return updates
 
     async def renew(self, taker: str, user_ids: Sequence[UserId], until: datetime) -> set[UserId]:
@@ -825,13 +883,16 @@ class SqlInbox:
         )
         return {UserId(row["user_id"]) for row in kept}
 
-    async def answered(self, update_id: int, at: datetime) -> None:
-        await self._connection.fetch(
+    async def answered(
+        self, update_id: int, at: datetime, taken: tuple[str, UserId] | None = None
+    ) -> None:
+        answered = Step(
             "update inbox set answered_at = $2, done_at = coalesce(done_at, $2)"
             " where update_id = $1 and answered_at is null returning update_id",
-            update_id,
-            at,
+            (update_id, at),
         )
+        given_back = () if taken is None else (_give_back(*taken),)
+        await self._connection.write(answered, *given_back)
 
     async def failed(self, update_id: int) -> None:
         await self._connection.fetch(
@@ -839,14 +900,8 @@ class SqlInbox:
             update_id,
         )
 
-    async def give_back(self, taker: str, user_id: UserId, free_at: datetime) -> None:
-        await self._connection.fetch(
-            "update inbox_people set taker = '', taken_until = $3"
-            " where user_id = $2 and taker = $1 returning user_id",
-            taker,
-            user_id,
-            free_at,
-        )
+    async def give_back(self, taker: str, user_id: UserId, free_at: datetime | None = None) -> None:
+        await self._connection.write(_give_back(taker, user_id, free_at))
 
     async def free(self) -> None:
         await self._connection.fetch(
@@ -864,6 +919,14 @@ class SqlInbox:
             limit,
         )
         return len(gone)
+
+
+def _give_back(taker: str, user_id: UserId, free_at: datetime | None = None) -> Step:
+    return Step(
+        "update inbox_people set taker = '', taken_until = $3"
+        " where user_id = $2 and taker = $1 returning user_id",
+        (taker, user_id, free_at or LONG_AGO),
+    )
 
 
 class SqlOutbox:
@@ -1081,7 +1144,9 @@ class SqlInstances:
             at,
         )
         await self._connection.fetch(
-            "delete from instances where seen_at < $1 returning name", since
+            "delete from instances where seen_at < $1 or seen_at > $2 returning name",
+            since,
+            waits.beyond(at, timedelta(0)),
         )
         row = await self._connection.fetchrow("select count(*) as instances from instances")
         return 1 if row is None else int(row["instances"])
@@ -1103,13 +1168,22 @@ def _save_job(step: JobStep) -> Step:
             step,
         )
     # `id`, `user_id`, `model_id` and `created_at` of a job never change.
-    return Step(
+    update = (
         "update jobs set params = $3, status = $4, price_kop = $5, kie_price_kop = $6,"
         " offered_at = $7, confirmed_at = $8, submissions = $9, kie_task_id = $10,"
         " next_check_at = $11, result = $12, error = $13, error_detail = $14, replaced_by = $15,"
         " updated_at = $16, measures = $17"
-        " where id = $1 and status = $2 returning id",
-        (step.job.id, str(step.was), *values[3:16], *values[17:]),
+        " where id = $1 and status = $2"
+    )
+    values = (step.job.id, str(step.was), *values[3:16], *values[17:])
+    if step.seen is None:
+        return Step(f"{update} returning id", values, step)
+    # As `Job.is_as` has it.
+    seen = (step.seen.submissions, rows.text(step.seen.kie_task_id) or "", step.seen.updated_at)
+    return Step(
+        f"{update} and submissions = $18 and coalesce(kie_task_id, '') = $19 and updated_at = $20"
+        " returning id",
+        (*values, *seen),
         step,
     )
 

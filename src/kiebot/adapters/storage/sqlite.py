@@ -101,8 +101,14 @@ class SqliteStorage:
         """See the port."""
         async with self.write() as connection:
             if lead is not None:
-                await _check(connection, lead)
+                await connection.call(_check_lead, lead)
             yield SqlUnitOfWork(connection, self._clock)
+
+    @asynccontextmanager
+    async def once(self, lead: Lead | None = None) -> AsyncIterator[UnitOfWork]:
+        """See the port."""
+        async with self._writing:
+            yield SqlUnitOfWork(_LoneConnection(self._writer, lead), self._clock)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[UnitOfWork]:
@@ -127,8 +133,8 @@ class SqliteStorage:
 
     async def migrate(self) -> Sequence[str]:
         """See the port."""
-        async with self.write():
-            return await self._writer.call(_migrate, self._clock())
+        async with self.write() as connection:
+            return await connection.call(_migrate, self._clock())
 
     async def missing_migrations(self) -> Sequence[str]:
         """See the port."""
@@ -177,12 +183,12 @@ class SqliteStorage:
     async def write(self) -> AsyncIterator["_Connection"]:
         """A transaction that writes, for what is no unit of work."""
         async with self._writing:
-            connection = _Connection(self._writer)
+            connection = _WritingConnection(self._writer)
             try:
-                await self._writer.call(_begin_immediate)
                 yield connection
                 connection.must_be_whole()
-                await self._writer.call(_commit)
+                if connection.has_begun:
+                    await self._writer.call(_commit)
             except BaseException:
                 await asyncio.shield(self._writer.call(_rollback))
                 raise
@@ -293,24 +299,30 @@ class _Connection:
     async def queue_up(self, what: str) -> None:
         """Nobody else writes."""
 
+    def skipping(self, table: str) -> str:  # noqa: ARG002 - nobody else writes
+        return ""
+
     async def fetch(self, query: str, *values: object) -> Sequence[Row]:
-        return await self._call(_fetch, query, values)
+        return await self.call(_fetch, query, values)
 
     async def fetchrow(self, query: str, *values: object) -> Row | None:
-        found = await self._call(_fetch, query, values)
+        found = await self.fetch(query, *values)
         return found[0] if found else None
 
     async def stream(self, query: str) -> AsyncIterator[Row]:
-        cursor = await self._call(_open_cursor, query)
-        while batch := await self._call(_next_batch, cursor):
+        cursor = await self.call(_open_cursor, query)
+        while batch := await self.call(_next_batch, cursor):
             for row in batch:
                 yield row
+
+    async def write(self, *steps: Step) -> Sequence[bool]:
+        return await self.call(_write, steps)
 
     async def store(
         self, topups: Sequence[Step], jobs: Sequence[Step], entry: LedgerEntry | None,
         others: Sequence[Step],
     ) -> Part | None:  # fmt: skip
-        return await self._call(_store, (*topups, *jobs), entry, others)
+        return await self.call(_store, (*topups, *jobs), entry, others)
 
     def give_up(self, error: BaseException) -> None:
         self._broken = error
@@ -320,12 +332,13 @@ class _Connection:
         if self._broken is not None:
             raise not_usable(self._broken) from self._broken
 
-    async def _call(
+    async def call(
         self,
         work: Callable[Concatenate[sqlite3.Connection, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
+        """Run `work` in the connection's thread."""
         self.must_be_whole()
         try:
             return await self._thread.call(work, *args, **kwargs)
@@ -334,15 +347,80 @@ class _Connection:
             raise
 
 
+class _WritingConnection(_Connection):
+    """A transaction that writes, begun in one hop with what is asked first."""
+
+    def __init__(self, thread: _Thread) -> None:
+        super().__init__(thread)
+        self.has_begun = False
+
+    async def call(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        if self.has_begun:
+            return await super().call(work, *args, **kwargs)
+        self.has_begun = True
+
+        def begin_and_work(connection: sqlite3.Connection) -> T:
+            _begin_immediate(connection)
+            return work(connection, *args, **kwargs)
+
+        return await super().call(begin_and_work)
+
+
 class _GlancingConnection(_Connection):
     """Outside any transaction."""
 
     async def fetch(self, query: str, *values: object) -> Sequence[Row]:
-        return await self._call(_execute, query, values)
+        return await self.call(_execute, query, values)
 
-    async def fetchrow(self, query: str, *values: object) -> Row | None:
-        found = await self._call(_execute, query, values)
-        return found[0] if found else None
+
+class _LoneConnection(_GlancingConnection):
+    """Outside any transaction: what writes is one, in one hop."""
+
+    def __init__(self, thread: _Thread, lead: Lead | None) -> None:
+        super().__init__(thread)
+        self._lead = lead
+
+    async def fetch(self, query: str, *values: object) -> Sequence[Row]:
+        if query.startswith("select "):
+            return await super().fetch(query, *values)
+        return await self._alone(_fetch, query, values)
+
+    async def write(self, *steps: Step) -> Sequence[bool]:
+        return await self._alone(_write, steps)
+
+    async def store(
+        self, topups: Sequence[Step], jobs: Sequence[Step], entry: LedgerEntry | None,
+        others: Sequence[Step],
+    ) -> Part | None:  # fmt: skip
+        return await self._alone(_store_or_undo, (*topups, *jobs), entry, others)
+
+    async def _alone(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        lead = self._lead
+
+        def whole(connection: sqlite3.Connection) -> T:
+            _begin_immediate(connection)
+            try:
+                if lead is not None:
+                    _check_lead(connection, lead)
+                done = work(connection, *args, **kwargs)
+                if connection.in_transaction:  # nothing was refused
+                    _commit(connection)
+            except BaseException:
+                _rollback(connection)
+                raise
+            return done
+
+        return await self.call(whole)
 
 
 class _SqliteSeat:
@@ -460,7 +538,10 @@ class _FileLock:
 # --- What runs in a connection's thread
 
 _WRITER = ("journal_mode = wal", "synchronous = full", "foreign_keys = on")
-_READER = ("query_only = on",)
+# Little is kept by who reads: it is out of date as soon as anybody writes, and there are several.
+# Negative sizes of caches are KiB; 2000 are SQLite's own.
+_READER = ("query_only = on", "cache_size = -256")
+_STREAMING = "pragma cache_size = -2000"
 
 
 def _open_writer(
@@ -537,6 +618,7 @@ def _execute(
 
 
 def _open_cursor(connection: sqlite3.Connection, query: str) -> sqlite3.Cursor:
+    connection.execute(_STREAMING)
     if not connection.in_transaction:
         connection.execute("begin")
     return connection.execute(query)
@@ -561,6 +643,32 @@ def _store(
         if not _fetch(connection, step.statement, step.values) and step.part is not None:
             return step.part
     return None
+
+
+def _store_or_undo(
+    connection: sqlite3.Connection,
+    first: Sequence[Step],
+    entry: LedgerEntry | None,
+    others: Sequence[Step],
+) -> Part | None:
+    refused = _store(connection, first, entry, others)
+    if refused is not None:
+        _rollback(connection)
+    return refused
+
+
+def _write(connection: sqlite3.Connection, steps: Sequence[Step]) -> Sequence[bool]:
+    return [bool(_fetch(connection, step.statement, step.values)) for step in steps]
+
+
+def _check_lead(connection: sqlite3.Connection, lead: Lead) -> None:
+    found = _fetch(
+        connection,
+        "select token from lead where scope = $1 and token = $2",
+        (lead.scope, lead.token),
+    )
+    if not found or lead.lost.is_set():
+        raise LeadLostError(lead.scope)
 
 
 def _post(connection: sqlite3.Connection, entry: LedgerEntry) -> bool:
@@ -634,14 +742,6 @@ def _bound(values: Sequence[object]) -> Mapping[str, object]:
         str(number): rows.dump_moment(value) if isinstance(value, datetime) else value
         for number, value in enumerate(values, 1)
     }
-
-
-async def _check(connection: _Connection, lead: Lead) -> None:
-    row = await connection.fetchrow(
-        "select token from lead where scope = $1 and token = $2", lead.scope, lead.token
-    )
-    if row is None or lead.lost.is_set():
-        raise LeadLostError(lead.scope)
 
 
 def _reason(exc: Exception) -> str:

@@ -321,6 +321,7 @@ EN = Texts(
     no_such_button="I do not know this button. Here is the menu.",
     old_button="That was an old button. Here is how things stand now.",
     too_fast="Too fast. Please wait a little while I answer what came before.",
+    takes_longer="I cannot answer right now. What you sent is kept: I will do it as soon as I can.",
     went_wrong="Something went wrong, and this was not done. You paid nothing. Please try again.",
     not_found="You have no such thing: perhaps it is already gone.",
     not_on_sale=lambda title: f"{title} is not on sale now. Your money is untouched.",

@@ -181,6 +181,7 @@ class Texts:
     no_such_button: Words
     old_button: Words
     too_fast: Words
+    takes_longer: Words  # 200 characters at most, as it answers a press
     went_wrong: Words
     not_found: Words
     not_on_sale: Said  # title
