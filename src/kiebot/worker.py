@@ -351,7 +351,7 @@ class Worker:
             except* LeadLostError:
                 log.warning("the lead is lost", extra={"scope": self.scope})
             except* KiebotError as errors:
-                log.error("work interrupted: %s", errors.exceptions[0])  # noqa: TRY400
+                log.warning("work interrupted: %s", errors.exceptions[0])
                 await asyncio.sleep(REST_S)
 
     async def _until_over(self, lead: Lead, work: Callable[[], Awaitable[None]]) -> None:
@@ -361,7 +361,8 @@ class Worker:
             except LeadLostError:
                 return
             except KiebotError as error:
-                log.error("work interrupted: %s", error)  # noqa: TRY400 - nobody's mistake
+                # Nobody's mistake, and made up for.
+                log.warning("work interrupted: %s", error)
                 await _first(REST_S, (lead.lost, self._stopping))
 
     def _is_over(self, lead: Lead) -> bool:
