@@ -206,6 +206,9 @@ class Worker:
             await self._kiebot.advance(job_id, lead, self._open_file)
         except LeadLostError:
             raise
+        except StorageError as error:
+            log.warning("job step interrupted: %s", error, extra={"job_id": job_id})
+            self._rest(job_id)
         except Exception:
             # One job's trouble is its own: it is tried again, and the others go on.
             log.exception("job step failed", extra={"job_id": job_id})

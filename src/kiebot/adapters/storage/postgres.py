@@ -46,7 +46,8 @@ _LOOK_AT_ROW_S = 0.5
 _END_FROZEN = """
 select pg_terminate_backend(pid) from pg_stat_activity
 where datname = current_database() and usename = current_user and application_name = 'kiebot'
-  and state = 'active' and wait_event = 'ClientRead' and state_change < clock_timestamp() - $1::interval
+  and state = 'active' and wait_event = 'ClientRead'
+  and state_change < clock_timestamp() - $1::interval
 """
 """
 Ends the sessions that have waited longer than this inside a statement for what its process says
