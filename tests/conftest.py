@@ -10,7 +10,7 @@ The rules of a session:
 """
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from tests.fakes import postgres
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres import PostgresServer
+from tests.fakes.telegram_server import TelegramServer, telegram_server
 
 settings.register_profile(
     "kiebot",
@@ -44,6 +45,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what was observed into the pages of docs/ that say so, in place of comparing",
     )
+    chaos = parser.getgroup("chaos", "how hard it is for `kiebot serve`, and how it was")
+    chaos.addoption("--people", type=int, help="how many people there are")
+    chaos.addoption("--kills", type=int, help="how often a process is killed")
+    chaos.addoption("--seed", type=int, help="the seed of a run that is to be seen again")
 
 
 # --- A skip is a failure
@@ -112,6 +117,16 @@ def postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
     dsn = postgres_server.create()
     yield dsn
     postgres_server.drop(dsn)
+
+
+# --- Telegram
+
+
+@pytest.fixture
+async def telegram() -> AsyncIterator[TelegramServer]:
+    """Telegram on loopback; the test fails where the bot left a press unanswered."""
+    async with telegram_server() as server:
+        yield server
 
 
 # --- Factories

@@ -74,19 +74,31 @@ ROOMS = {
         kiebot=names("kiebot.core.* kiebot.ports.* kiebot.limits"),
         others=names("attrs"),
     ),
+    "inbox": Room(
+        files=names("inbox.py"),
+        kiebot=names("kiebot.core.* kiebot.ports.*"),
+        others=names("attrs"),
+    ),
     "inputs": Room(
         files=names("inputs.py"),
         kiebot=names("kiebot.core.* kiebot.ports.*"),
         others=names("attrs"),
     ),
+    "notices": Room(
+        files=names("notices.py"),
+        kiebot=names("kiebot.core.* kiebot.ports.*"),
+    ),
     "app": Room(
         files=names("app.py"),
-        kiebot=names("kiebot.core.* kiebot.ports.* kiebot.engine kiebot.inputs kiebot.limits"),
+        kiebot=names(
+            "kiebot.core.* kiebot.ports.* kiebot.engine kiebot.inbox kiebot.inputs kiebot.limits"
+            " kiebot.notices"
+        ),
         others=names("attrs"),
     ),
     "conversation": Room(
-        files=names("conversation.py"),
-        kiebot=names("kiebot.core.* kiebot.app"),
+        files=names("conversation.py desk.py talk.py"),
+        kiebot=names("kiebot.core.* kiebot.app kiebot.desk kiebot.notices kiebot.talk"),
         others=names("attrs"),
     ),
     "worker": Room(
@@ -96,6 +108,17 @@ ROOMS = {
             "kiebot.core.* kiebot.app kiebot.ports.frontend kiebot.ports.media kiebot.ports.storage"
         ),
         others=names("attrs"),
+    ),
+    "reception": Room(
+        files=names("reception.py"),
+        kiebot=names("kiebot.core.* kiebot.app kiebot.ports.frontend kiebot.ports.storage"),
+    ),
+    "service": Room(
+        files=names("service.py"),
+        kiebot=names(
+            "kiebot.core.* kiebot.app kiebot.reception kiebot.worker"
+            " kiebot.ports.frontend kiebot.ports.storage"
+        ),
     ),
     # The outside world. No adapter knows one of another port.
     "adapters/storage": Room(
@@ -126,7 +149,12 @@ ROOMS = {
     "adapters/http": Room(
         files=names("adapters/http.py"),
         kiebot=names("kiebot.core.* kiebot.app kiebot.ports.system"),
-        others=names("aiohttp"),
+        others=names("aiohttp attrs"),
+    ),
+    "adapters/metrics": Room(
+        files=names("adapters/metrics.py"),
+        kiebot=names("kiebot.core.* kiebot.ports.*"),
+        others=names("prometheus_client"),
     ),
     "adapters/logs": Room(
         files=names("adapters/logs.py"),
@@ -168,6 +196,7 @@ TECHNOLOGIES = {
     "aiogram": "adapters/frontend/telegram*.py",
     "prompt_toolkit": "adapters/frontend/terminal*.py",
     "structlog": "adapters/logs.py",
+    "prometheus_client": "adapters/metrics.py",
     "jsonschema": "adapters/kie/stub_server/wire.py",
     "av": "adapters/media/probe.py",
     "babel": "core/dialog/*.py",

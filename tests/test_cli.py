@@ -5,6 +5,7 @@ What reads standard input, and what is about the process, runs in a process of i
 this one, with an environment and a working folder of the test's own.
 """
 
+import asyncio
 import json
 import logging
 import os
@@ -19,14 +20,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 import pytest
 from attrs import field, frozen
 from click.testing import CliRunner
 
+from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.cli import COMMANDS, Commands, main
 from kiebot.config import Settings
 from tests.fakes.kie_server import kie_process
+from tests.fakes.telegram_server import TelegramThread, telegram_thread
 
 ROOT = Path(__file__).parent.parent
 CATALOG = ROOT / "src" / "kiebot" / "catalog.json"
@@ -112,8 +116,6 @@ class Operator:
         return {**own, **self.variables, **variables}
 
     def _unset(self) -> dict[str, str | None]:
-        import attrs
-
         names = [attribute.name.upper() for attribute in attrs.fields(Settings)]
         return dict.fromkeys((*names, "KIE_API_KEY"))
 
@@ -295,6 +297,38 @@ class Broken(Commands):
             raise ExceptionGroup("several", [RuntimeError("first\nsecond")])
 
         return broken
+
+
+def test_the_example_of_settings_is_what_the_command_writes(operator: Operator) -> None:
+    """After a change of a setting: `kiebot settings --env > .env.example`."""
+    written = operator.runs("settings", "--env")
+
+    assert (written.code, written.err) == (0, "")
+    assert written.out == (ROOT / ".env.example").read_text()
+
+
+def test_every_setting_is_explained(operator: Operator) -> None:
+    explained = operator.runs("settings")
+    told = {one["name"]: one for one in operator.runs("settings", "--json").json}
+
+    assert explained.code == 0
+    assert list(told) == [attribute.name.upper() for attribute in attrs.fields(Settings)]
+    for name, one in told.items():
+        default = "" if one["default"] is None else f" = {one['default']}"
+        assert f"  {name}{default}\n" in explained.out
+        assert one["meaning"].endswith(".")
+        assert one["takes"]
+    assert max(len(line) for line in explained.out.splitlines()) <= 100
+
+
+def test_settings_that_are_set_are_not_shown(operator: Operator) -> None:
+    """What explains the settings may be shown to anybody."""
+    environment = {"KIE_API_TOKEN": "do-not-show-me", "PORT": "wrong"}
+
+    told = [operator.runs("settings", *form, **environment) for form in ([], ["--env"], ["--json"])]
+
+    assert [one.code for one in told] == [0, 0, 0]
+    assert "do-not-show-me" not in "".join(one.out + one.err for one in told)
 
 
 def test_an_unexpected_error_is_one_line() -> None:
@@ -665,7 +699,8 @@ def test_a_database_that_is_behind_is_told(postgres_dsn: str, tmp_path: Path) ->
 
     check, audit = operator.runs("migrate", "--check"), operator.runs("audit")
 
-    assert (check.code, check.out) == (1, "missing: 0001_initial\nmissing: 0002_tasks\n")
+    missing = check.out.splitlines()
+    assert (check.code, missing[:2]) == (1, ["missing: 0001_initial", "missing: 0002_tasks"])
     assert (audit.code, len(audit.problems)) == (1, 1)
     assert "run `kiebot migrate`" in audit.err
 
@@ -1081,6 +1116,7 @@ def test_a_doctor_says_what_to_do(postgres_dsn: str, tmp_path: Path) -> None:
 def test_a_doctor_prints_no_secret(tmp_path: Path) -> None:
     secrets = {
         "TELEGRAM_BOT_TOKEN": "123456:top-secret-one",
+        "TELEGRAM_API_URL": "http://127.0.0.1:9",
         "KIE_API_TOKEN": "top-secret-two",
         "DATABASE_URL": "postgresql://kiebot:top-secret-three@127.0.0.1:9/kiebot",
         "PAYMENT_CARD": "2200 7000 0000 0009",
@@ -1142,3 +1178,112 @@ def test_a_doctor_warns_of_few_credits(
         if one["name"] == "kie.ai"
     )
     assert (check["ok"], check["warns"]) == (code == 0, line.startswith("!"))
+
+
+@pytest.fixture
+def telegram() -> Iterator[TelegramThread]:
+    with telegram_thread() as running:
+        yield running
+
+
+@pytest.fixture
+def seller(operator: Operator, telegram: TelegramThread) -> Operator:
+    """An operator with a bot."""
+    bot = {"TELEGRAM_BOT_TOKEN": telegram.telegram.token, "TELEGRAM_API_URL": telegram.telegram.url}
+    return attrs.evolve(operator, variables=bot)
+
+
+def diagnosis(ran: Ran) -> list[str]:
+    """The lines about Telegram, without the spaces of their columns."""
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    return [line for line in lines if line.split()[1] in {"telegram", "webhook"}]
+
+
+HOOK = {"BOT_MODE": "webhook", "WEBHOOK_URL": "https://shop.example"}
+
+
+def hooked(telegram: TelegramThread, url: str) -> None:
+    telegram.do(lambda server: server.updates.set_hook({"url": url}))
+
+
+def test_a_doctor_asks_telegram_who_the_bot_is(seller: Operator, telegram: TelegramThread) -> None:
+    ran = seller.runs("doctor")
+
+    assert (ran.code, diagnosis(ran)) == (
+        0,
+        [
+            "✓ telegram answers, @kiebot_test_bot",
+            "✓ webhook none, as BOT_MODE=polling wants it",
+        ],
+    )
+    called = telegram.do(lambda server: {call.name for call in server.calls})
+    assert called == {"getme", "getwebhookinfo"}
+
+
+def test_a_doctor_says_whether_the_webhook_fits(seller: Operator, telegram: TelegramThread) -> None:
+    assert diagnosis(seller.runs("doctor", **HOOK))[1:] == [
+        "! webhook none yet: `kiebot serve` sets it"
+    ]
+
+    hooked(telegram, "https://shop.example/telegram/webhook")
+    ran = seller.runs("doctor", **HOOK)
+    assert (ran.code, diagnosis(ran)[1:]) == (0, ["✓ webhook set to shop.example"])
+    assert diagnosis(seller.runs("doctor"))[1:] == [
+        "! webhook set to shop.example, and BOT_MODE is polling: `kiebot serve` removes it"
+    ]
+
+    hooked(telegram, f"https://other.example/{telegram.telegram.token}")
+    ran = seller.runs("doctor", **HOOK)
+    assert diagnosis(ran)[1:] == [
+        "! webhook set to other.example, not to WEBHOOK_URL: `kiebot serve` changes it"
+    ]
+    assert telegram.telegram.token not in ran.out
+
+
+def test_a_doctor_says_what_telegram_says_of_the_webhook(
+    seller: Operator, telegram: TelegramThread
+) -> None:
+    """Nobody is behind the address."""
+    hooked(telegram, "https://shop.example/telegram/webhook")
+    telegram.do(lambda server: server.person(7).types("/start"))
+    server = telegram.telegram
+    telegram.wait(server.until(lambda: server.updates.last_error is not None, "an error"))
+
+    ran = seller.runs("doctor", **HOOK)
+
+    (line,) = diagnosis(ran)[1:]
+    assert ran.code == 0
+    assert re.fullmatch(r"! webhook set to shop\.example, 1 waiting, Telegram says: \S.*", line)
+
+
+def test_a_doctor_says_what_is_wrong_with_the_bot(
+    seller: Operator, telegram: TelegramThread
+) -> None:
+    ran = seller.runs("doctor", TELEGRAM_BOT_TOKEN="1:wrong-token")
+    (line,) = diagnosis(ran)
+    assert ran.code == 1
+    assert line.startswith("✗ telegram TELEGRAM_BOT_TOKEN: Telegram refuses what was given (not")
+    assert "wrong-token" not in ran.out
+
+    ran = seller.runs("doctor", TELEGRAM_API_URL="http://127.0.0.1:9")
+    (line,) = diagnosis(ran)
+    assert ran.code == 1
+    assert line.startswith("✗ telegram no answer from TELEGRAM_API_URL: ")
+    assert telegram.telegram.token.partition(":")[2] not in ran.out
+
+    ran = seller.runs("doctor", BOT_MODE="webhook")
+    assert ran.code == 1
+    assert diagnosis(ran)[1].startswith("✗ webhook WEBHOOK_URL: ")
+
+
+async def test_a_doctor_knows_a_database_of_another_bot(seller: Operator, tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path / "first.db")
+    await storage.migrate()
+    await storage.claim([("kind", "demo"), ("bot", "77")])
+    await storage.close()
+    address = f"sqlite:///{tmp_path / 'first.db'}"
+
+    ran = await asyncio.to_thread(seller.runs, "doctor", DATABASE_URL=address, TEST_MODE="1")
+
+    assert ran.code == 1
+    assert "is the database of bot 77, not of yours: use another one" in ran.out

@@ -5,6 +5,7 @@ somebody sends gets a screen and moves no money.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
@@ -31,6 +32,7 @@ from kiebot.core.params import FileParam, FilesParam
 from kiebot.core.terms import PaymentDetails, Terms
 from kiebot.core.users import UserId
 from kiebot.core.wallet import EntryKind, JobId, Wallet
+from kiebot.desk import Desk
 from tests.fakes.answers import good_answer
 from tests.fakes.clock import FakeClock
 
@@ -349,13 +351,106 @@ async def test_a_lack_is_cured_and_the_draft_waits() -> None:
     talk.screen = news
     await talk.sends(f"gen:confirm:{old}")
     assert await talk.wallet() == ("110", "0")
-    talk.screen = news
-    assert "30 ₽" in talk.button("gen:open").label
-    await talk.presses("gen:open")
-    await talk.presses("gen:confirm")
+    for _ in range(2):
+        talk.screen = news
+        await talk.presses("gen:confirm")
 
+    assert news.text.startswith("✅ 100 ₽ на балансе")
+    assert "«рыжий кот»" in news.text
+    assert "К оплате 30 ₽. На балансе 110 ₽, останется 80 ₽." in news.text
     assert who == talk.id
     assert await talk.wallet() == ("80", "30")
+    await town.works()
+    assert await talk.wallet() == ("80", "0")
+
+
+async def approved(town: Town, talk: Talk, roubles: str) -> Screen:
+    """The news that so much of what a person asked for has come."""
+    topup = await town.kiebot.start_topup(talk.id, roubles)
+    await town.kiebot.submit_receipt(talk.id, topup.id, PHOTO)
+    await town.kiebot.approve_topup(ADMIN, topup.id)
+    (news,) = [screen for who, screen in await town.works() if who == talk.id]
+    return news
+
+
+@every_language
+async def test_an_approval_that_is_not_enough_says_what_still_lacks(language: Language) -> None:
+    town = Town()
+    talk = await town.person(roubles="5", language=language)
+    await talk.at_confirmation()
+    await talk.presses("gen:confirm")
+
+    talk.screen = await approved(town, talk, "10")
+
+    t = await town.conversation.texts(talk.id)
+    assert t.draft_lacks("Flux 2 Pro (text)", "30 ₽", "15 ₽") in talk.screen.text
+    assert talk.has("topup:100")
+    assert not talk.has("gen:confirm")
+    talk.screen = await approved(town, talk, "100")
+    await talk.presses("gen:confirm")
+    assert await talk.wallet() == ("85", "30")
+
+
+async def test_an_approval_leads_back_to_a_draft_that_is_not_complete() -> None:
+    town = Town()
+    talk = await town.person(roubles="0")
+    await talk.sends(f"mmodel:{CATALOG.model(PICTURE).key}")
+
+    talk.screen = await approved(town, talk, "100")
+
+    assert "Вас ждёт черновик" in talk.screen.text
+    await talk.presses("gen:open")
+    assert isinstance(talk.screen.expects, Answer)
+    await talk.says("рыжий кот")
+    assert talk.has("gen:confirm")
+
+
+async def test_the_offer_of_an_approval_refuses_a_price_that_changed() -> None:
+    """Nothing is paid but what stood on the button."""
+    town = Town()
+    talk = await town.person(roubles="10")
+    await talk.at_confirmation()
+    talk.screen = await approved(town, talk, "100")
+    town.kiebot.terms = evolve(TERMS, price_multiplier=Decimal(3))
+
+    await talk.presses("gen:confirm")
+
+    assert "была 30 ₽, теперь 45 ₽" in talk.screen.text
+    assert await talk.wallet() == ("110", "0")
+
+
+async def test_the_menu_tells_of_a_topup_that_waits() -> None:
+    town = Town()
+    talk = await town.person()
+    await talk.sends("topup:500")
+
+    await talk.says("/start")
+    assert "Пополнение на 500 ₽: ждём чек." in talk.screen.text
+    await talk.attaches()
+    await talk.says("/start")
+    assert "Пополнение на 500 ₽: проверяем чек." in talk.screen.text
+
+
+async def test_a_result_goes_on_in_two_ways_at_most() -> None:
+    """The cheapest of each, and never the same once more."""
+    town = Town()
+    talk = await town.person()
+    await talk.at_confirmation()
+    await talk.presses("gen:confirm")
+    ((_, talk.screen),) = await town.works()
+
+    uses = [b for b in talk.screen.actions if b.action.parts[:2] == ("gen", "use")]
+    labels = [button.label for button in uses]
+    assert [label.split()[1] for label in labels] == ["Увеличить", "Оживить"]
+    assert all("₽" in label for label in labels)
+    assert len(talk.screen.buttons) <= 4
+
+    await talk.presses(uses[0].action.encode())
+    await answer_all(talk, CATALOG.by_key(uses[0].action.parts[3]))
+    await talk.presses("gen:confirm")
+    ((_, talk.screen),) = await town.works()
+    uses = [b for b in talk.screen.actions if b.action.parts[:2] == ("gen", "use")]
+    assert [button.label.split()[1] for button in uses] == ["Оживить"]
 
 
 async def test_no_more_jobs_than_the_shop_takes() -> None:
@@ -697,6 +792,7 @@ async def test_a_topup_from_amount_to_wallet() -> None:
     news = await town.works()
     assert {user_id for user_id, _ in news} == {ADMIN}
     await admin.says("/admin")
+    await admin.presses("admin:topups")
     await admin.presses("admin:topup:show")
     assert len(admin.screen.media) == 2
     await admin.presses("admin:topup:amount")
@@ -943,7 +1039,9 @@ async def test_somebody_nobody_introduced_is_answered_too() -> None:
 # --- Rubbish
 
 
-PREFIXES = sorted({":".join(parts) for parts in vars(Conversation)["_ROUTES"]})
+PREFIXES = sorted(
+    {":".join(parts) for owner in (Conversation, Desk) for parts in vars(owner)["_ROUTES"]}
+)
 PARTS = st.one_of(
     st.sampled_from([*(f"id{number:04}" for number in range(1, 10)), "nobody", ""]),
     st.sampled_from(["prompt", "aspect_ratio", "reason", "main", "-1", "0", "1", "999", "1" * 30]),

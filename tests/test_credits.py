@@ -202,7 +202,7 @@ async def test_the_work_does_not_wait_for_the_answer(watch: Watch) -> None:
 
 @pytest.mark.parametrize("t", [RU, EN], ids=["ru", "en"])
 def test_the_warning_says_how_much_and_what_to_do(t: Texts) -> None:
-    now = Background(catalog=CATALOG, multiplier=Decimal(2), tz=UTC, available=Money(0))
+    now = Background(catalog=CATALOG, terms=Terms(), tz=UTC, available=Money(0))
     event = LowCredits(user_id=ADMIN, credits=Decimal("12.5"), enough=Decimal(2500))
 
     text = news.screen(t, event, now).text

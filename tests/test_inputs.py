@@ -399,7 +399,7 @@ async def test_a_demo_takes_every_address_unread() -> None:
     ("language", "said"),
     [
         (Language.RU, "Слишком долго: можно до 2 минут."),
-        (Language.EN, "That lasts too long: up to 2 minutes fit."),
+        (Language.EN, "That is too long: up to 2 minutes."),
     ],
 )
 async def test_a_person_reads_what_would_be_right(language: Language, said: str) -> None:

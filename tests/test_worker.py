@@ -11,16 +11,18 @@ from attrs import define, evolve, field
 
 from kiebot.adapters.kie.stub import BytesFile, Fault, StubKieClient
 from kiebot.adapters.storage.sqlite import SqliteStorage
+from kiebot.core.billing import Change
 from kiebot.core.dialog.screen import Screen
 from kiebot.core.errors import (
     FrontendRefusedError,
+    FrontendUnavailableError,
     KieNoAnswerError,
     KieOperatorError,
     KieUnavailableError,
     MediaError,
     StorageError,
 )
-from kiebot.core.events import JobFailed, JobSucceeded, OperatorAlert
+from kiebot.core.events import Event, JobFailed, JobSucceeded, OperatorAlert
 from kiebot.core.jobs import JobStatus
 from kiebot.core.media import Attachment
 from kiebot.core.money import Money
@@ -242,17 +244,16 @@ async def test_an_unexpected_error_in_one_job_does_not_stop_the_others(
 
 @define
 class Deaf(Reader):
-    """A reader who cannot be reached at first."""
+    """A frontend where nobody can be reached."""
 
-    refusals: list[Exception] = field(factory=list)
+    trouble: Exception = field(kw_only=True)
 
     async def show(self, _: UserId, __: Screen) -> None:
-        if self.refusals:
-            raise self.refusals.pop()
+        raise self.trouble
 
 
 async def test_who_cannot_be_reached_counts_as_told(shop: Shop) -> None:
-    deaf = Deaf(refusals=[FrontendRefusedError("blocked")])
+    deaf = Deaf(trouble=FrontendRefusedError("blocked"))
     shop.worker = Worker(shop.kiebot, deaf, deaf.screen_of, audience=BUYER)
 
     await settle(shop, "рыжий кот")
@@ -263,14 +264,14 @@ async def test_who_cannot_be_reached_counts_as_told(shop: Shop) -> None:
 async def test_what_could_not_be_told_waits_in_order(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    deaf = Deaf(refusals=[StorageError("odd")] * 100)
+    deaf = Deaf(trouble=RuntimeError("a bug"))
     shop.worker = Worker(shop.kiebot, deaf, deaf.screen_of, audience=BUYER)
     await settle(shop, "рыжий кот")
     await settle(shop, "fail")
     assert len(await shop.kiebot.untold_of(BUYER, 9)) == 2
     assert "telling failed" in caplog.text
 
-    later = Deaf()
+    later = Reader()
     await Worker(shop.kiebot, later, later.screen_of, audience=BUYER).tell()
 
     assert [type(event) for event in later.told] == [JobSucceeded, JobFailed]
@@ -285,6 +286,184 @@ async def test_a_terminal_tells_only_its_own_person(shop: Shop) -> None:
 
     assert shop.reader.told == []
     assert len(await shop.kiebot.untold_of(OTHER, 9)) == 1
+
+
+# News of many
+
+
+def news(*people: int) -> tuple[OperatorAlert, ...]:
+    """A piece of news for each of them, numbered through."""
+    return tuple(
+        OperatorAlert(user_id=UserId(user_id), code=code, detail="")
+        for code, user_id in enumerate(people)
+    )
+
+
+async def leave(shop: Shop, *people: int) -> None:
+    """News that wait to be told."""
+    async with shop.storage.begin() as uow:
+        await uow.record(Change(events=news(*people)))
+
+
+@define
+class Notes(Reader):
+    """A frontend that notes who was shown what, in order."""
+
+    shown: list[tuple[UserId, str]] = field(factory=list)
+
+    async def show(self, user_id: UserId, screen: Screen) -> None:
+        self.shown.append((user_id, screen.text))
+        self.heard.set()
+
+    async def screen_of(self, event: Event) -> Screen:
+        assert isinstance(event, OperatorAlert)
+        return Screen(text=str(event.code))
+
+
+@define
+class Patchy(Notes):
+    """Some cannot be reached for an hour."""
+
+    deaf: frozenset[UserId] = frozenset()
+
+    async def show(self, user_id: UserId, screen: Screen) -> None:
+        if user_id in self.deaf:
+            raise FrontendUnavailableError("too much", retry_s=3600)
+        await super().show(user_id, screen)
+
+
+def teller(shop: Shop, notes: Notes) -> Worker:
+    return Worker(shop.kiebot, notes, notes.screen_of, audience=None)
+
+
+async def test_a_pile_of_news_of_one_person_holds_up_nobody_else(shop: Shop) -> None:
+    patchy = Patchy(deaf=frozenset([UserId(5)]))
+    await leave(shop, *[5] * 250, 4, 6)
+
+    await teller(shop, patchy).tell()
+
+    assert sorted(patchy.shown) == [(4, "250"), (6, "251")]
+
+
+async def test_any_number_who_cannot_be_reached_hold_up_nobody_else(shop: Shop) -> None:
+    deaf = range(10, 260)
+    patchy = Patchy(deaf=frozenset(map(UserId, deaf)))
+    worker = teller(shop, patchy)
+    await leave(shop, *deaf, 400, 1)
+    await worker.tell()
+    assert sorted(patchy.shown) == [(1, "251"), (400, "250")]
+
+    await leave(shop, 500, 2, 300)
+    await worker.tell()
+
+    assert sorted(user_id for user_id, _ in patchy.shown[2:]) == [2, 300, 500]
+
+
+async def test_news_of_one_person_are_told_in_order_and_of_many_in_turn(shop: Shop) -> None:
+    notes = Notes()
+    await leave(shop, *[5] * 100, *range(100, 140))
+
+    await teller(shop, notes).tell()
+
+    assert [text for user_id, text in notes.shown if user_id == 5] == [str(n) for n in range(100)]
+    assert {user_id for user_id, _ in notes.shown} == {5, *range(100, 140)}
+    assert notes.shown[-1][0] == 5
+    assert not await shop.kiebot.awaiting(1, local=False)
+
+
+@define
+class Sluggish(Notes):
+    """It takes some as long as the test says."""
+
+    slow: frozenset[UserId] = frozenset()
+    begun: asyncio.Event = field(factory=asyncio.Event)
+    ready: asyncio.Event = field(factory=asyncio.Event)
+    cut: list[UserId] = field(factory=list)
+
+    async def show(self, user_id: UserId, screen: Screen) -> None:
+        if user_id in self.slow:
+            self.begun.set()
+            try:
+                await self.ready.wait()
+            except asyncio.CancelledError:
+                self.cut.append(user_id)
+                raise
+        await super().show(user_id, screen)
+
+
+async def heard(notes: Notes, count: int) -> None:
+    """Until so much was shown."""
+    while len(notes.shown) < count:
+        notes.heard.clear()
+        await notes.heard.wait()
+
+
+async def test_who_is_told_slowly_holds_up_no_later_news_of_others(shop: Shop) -> None:
+    sluggish = Sluggish(slow=frozenset([UserId(5)]))
+    worker = teller(shop, sluggish)
+    await leave(shop, 5, 6)
+    telling = asyncio.create_task(worker.run())
+
+    try:
+        async with asyncio.timeout(60):
+            await sluggish.begun.wait()
+            await heard(sluggish, 1)
+            await leave(shop, 7, 5, 6)
+            await heard(sluggish, 3)
+            assert sorted(user_id for user_id, _ in sluggish.shown) == [6, 6, 7]
+
+            sluggish.ready.set()
+            await heard(sluggish, 5)
+    finally:
+        telling.cancel()
+        await asyncio.wait([telling])
+
+    assert [shown for shown in sluggish.shown if shown[0] == 5] == [(5, "0"), (5, "1")]
+
+
+async def test_to_stop_finishes_what_is_being_told_and_begins_nothing(shop: Shop) -> None:
+    sluggish = Sluggish(slow=frozenset([UserId(5)]))
+    worker = teller(shop, sluggish)
+    await leave(shop, 5, 5)
+
+    async with asyncio.timeout(60), shop.kiebot.lead("remote") as lead:
+        serving = asyncio.create_task(worker.serve(lead))
+        await sluggish.begun.wait()
+        worker.stop()
+        await leave(shop, 6)
+        sluggish.ready.set()
+        await serving
+
+    assert sluggish.shown == [(5, "0")]
+    assert await shop.kiebot.awaiting(9, local=False) == [5, 6]
+    assert len(await shop.kiebot.untold_of(UserId(5), 9)) == 1
+
+
+async def test_who_lost_the_lead_says_nothing_more(shop: Shop) -> None:
+    sluggish = Sluggish(slow=frozenset([UserId(5)]))
+    await leave(shop, 5)
+
+    async with asyncio.timeout(60), shop.kiebot.lead("remote") as lead:
+        serving = asyncio.create_task(teller(shop, sluggish).serve(lead))
+        await sluggish.begun.wait()
+        lead.lost.set()
+        await serving
+
+    assert (sluggish.shown, sluggish.cut) == ([], [5])
+    assert await shop.kiebot.awaiting(9, local=False) == [5]
+
+
+async def test_a_database_that_fails_for_a_moment_is_no_bug(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    await leave(shop, 5)
+    deaf = Deaf(trouble=StorageError("gone"))
+
+    await Worker(shop.kiebot, deaf, deaf.screen_of, audience=None).tell()
+
+    assert "told later: gone" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert await shop.kiebot.awaiting(9, local=False) == [5]
 
 
 # Side by side

@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeAlias, TypeVar
 
+from attrs import evolve
+
 from kiebot.core import (
     audit,
     billing,
@@ -28,10 +30,12 @@ from kiebot.core import (
     stock,
     topups,
 )
+from kiebot.core.acts import Act, ActKind, Deed, SwitchedOff, actor
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.catalog import Catalog, Model
 from kiebot.core.drafts import Drafted
 from kiebot.core.errors import (
+    BlockedError,
     DuplicateRefError,
     InsufficientFundsError,
     InvalidAnswerError,
@@ -46,12 +50,13 @@ from kiebot.core.errors import (
     TopUpClosedError,
     TopUpCorrectedError,
 )
-from kiebot.core.events import LowCredits, Untold
-from kiebot.core.expect import Amount, Expect, Reason, Receipt
+from kiebot.core.events import FileNotSent, LowCredits, Untold
+from kiebot.core.expect import Amount, Expect, Reason, Receipt, own
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
-from kiebot.core.media import Attachment
+from kiebot.core.media import Attachment, MediaKind, SentFile
 from kiebot.core.money import Money
+from kiebot.core.overview import Day, Dossier, Review
 from kiebot.core.params import JsonValue
 from kiebot.core.pricing import NO_MEASURES, Quote
 from kiebot.core.tasks import TaskId, TaskRequest, TaskStatus
@@ -60,8 +65,10 @@ from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet
 from kiebot.engine import Engine
+from kiebot.inbox import Inbox, marking
 from kiebot.inputs import Inputs
 from kiebot.limits import Account
+from kiebot.notices import NoticeBoard
 from kiebot.ports.kie import InputFile, KieClient
 from kiebot.ports.media import Media, OpenFile
 from kiebot.ports.storage import Lane, Lead, Storage, UnitOfWork
@@ -69,8 +76,14 @@ from kiebot.ports.system import Clock, NewId
 
 log = logging.getLogger(__name__)
 
+SAME_RECEIPT = 20
+"""Other top-ups with the same receipt that are looked at. Our choice."""
+
 LOW_CREDITS_PAUSE = timedelta(days=1)
 """Administrators are told once in this time that KIE's credits run low."""
+
+ALERT_PAUSE = timedelta(hours=1)
+"""Administrators are told of files that cannot be sent once in this time."""
 
 OpenedFile: TypeAlias = AbstractAsyncContextManager[InputFile]
 """A file to be read."""
@@ -114,7 +127,9 @@ class Kiebot:
         self.catalog = catalog
         self.terms = terms
         self.pulse = Pulse()
-        self._storage = storage
+        self.inbox = Inbox(storage, clock)
+        self.notices = NoticeBoard(storage, clock)
+        self._storage = marking(storage)
         self._kie = kie
         self._inputs = Inputs(media)
         self._account = Account.of(storage, clock, terms)
@@ -126,15 +141,24 @@ class Kiebot:
 
     # People
 
-    async def greet(self, user_id: UserId, name: str, language: Language) -> User:
+    async def greet(
+        self, user_id: UserId, name: str, language: Language, nickname: str | None = None
+    ) -> User:
         """
-        Make a person known, with a wallet; again is harmless.
+        Make a person known, with a wallet; again is harmless, and keeps the name and nickname.
 
         In a demo database they are given its toy money, once.
         """
         at = self._clock()
         async with self._storage.begin() as uow:
-            user = User(id=user_id, name=name, language=language, created_at=at)
+            user = User(
+                id=user_id,
+                name=name,
+                nickname=nickname,
+                language=language,
+                created_at=at,
+                seen_at=at,
+            )
             await uow.users.add(user)
             user = await uow.users.get(user_id)
             grant = self.terms.demo_grant
@@ -148,6 +172,16 @@ class Kiebot:
         """Who this is."""
         async with self._storage.read() as uow:
             return await uow.users.get(user_id)
+
+    async def visitor(self, user_id: UserId) -> tuple[User, Catalog]:
+        """Who this is, and what is on sale at this moment, whichever process switched what off."""
+        async with self._storage.read() as uow:
+            return await uow.users.get(user_id), await self._offers(uow)
+
+    async def saw(self, user_id: UserId) -> None:
+        """The person did something."""
+        async with self._storage.begin() as uow:
+            await uow.users.saw(user_id, self._clock())
 
     async def speak(self, user_id: UserId, language: Language) -> None:
         """Choose the person's language."""
@@ -216,11 +250,16 @@ class Kiebot:
         return timedelta(seconds=max(statistics.median(seconds), 1.0)) if seconds else None
 
     def model(self, model_id: str) -> Model:
-        """A model that can be bought now; NotFoundError, or NotOnSaleError with the reason."""
-        model = self.catalog.model(model_id)
-        if model.off is not None:
-            raise NotOnSaleError(model.id, model.off)
-        return model
+        """
+        A model that the catalog sells; NotFoundError, or NotOnSaleError with the reason. What an
+        administrator switched off is refused where it would be bought.
+        """
+        return self.catalog.sold(model_id)
+
+    async def offers(self) -> Catalog:
+        """The catalog at this moment, without what administrators switched off."""
+        async with self._storage.read() as uow:
+            return await self._offers(uow)
 
     # From a model to an offer
 
@@ -281,7 +320,8 @@ class Kiebot:
             measures,
         )
         async with self._storage.begin() as uow:
-            await uow.users.get(user_id)
+            await _let_in(uow, user_id)
+            await self._sold(uow, model.id)
             await uow.record(_drafted(user_id, drafted))
         return drafted
 
@@ -398,7 +438,8 @@ class Kiebot:
                 return job
             if not job.is_offer:
                 raise RefusedByStatusError("job", job.id, job.status)
-            model = self.model(job.model_id)
+            await _let_in(uow, user_id)
+            model = await self._sold(uow, job.model_id)
             wallet = await uow.wallets.get(user_id)
             try:
                 change = billing.confirm(
@@ -557,7 +598,7 @@ class Kiebot:
         except KieError as error:
             log.debug("no answer about the credits: %s", error)
             return
-        enough = stock.enough(self.catalog)
+        enough = stock.enough(await self.offers())
         if stock.judge(left, enough) == "enough":
             return
         events = tuple(
@@ -577,6 +618,13 @@ class Kiebot:
         async with self._storage.read() as uow:
             return await uow.outbox.untold(limit, local=local)
 
+    async def awaiting(
+        self, limit: int, after: UserId | None = None, *, local: bool
+    ) -> Sequence[UserId]:
+        """People who were not told something yet, by their ids, those above `after`."""
+        async with self._storage.read() as uow:
+            return await uow.outbox.awaiting(limit, after, local=local)
+
     async def untold_of(
         self, user_id: UserId, limit: int, since: int | None = None
     ) -> Sequence[Untold]:
@@ -592,14 +640,38 @@ class Kiebot:
         async with self._storage.read() as uow:
             return await uow.outbox.last_of(user_id)
 
-    async def told(self, event_id: int) -> None:
+    async def told(self, event_id: int, lead: Lead | None = None) -> None:
         """An event was shown."""
-        async with self._storage.begin() as uow:
+        async with self._storage.begin(lead) as uow:
             await uow.outbox.told(event_id, self._clock())
 
     def open_result(self, url: str) -> OpenedFile:
         """Read a file that a task made (MediaError)."""
         return self._kie.open_result(url)
+
+    async def sent_as(self, address: str, kind: MediaKind) -> SentFile | None:
+        """How a frontend sent a file last, when it was to be shown as this kind."""
+        async with self._storage.read() as uow:
+            return await uow.sent.get(address, kind)
+
+    async def remember_sent(self, address: str, kind: MediaKind, sent: SentFile) -> None:
+        """Keep under which id a frontend has a file."""
+        async with self._storage.begin() as uow:
+            await uow.sent.save(address, kind, sent, self._clock())
+
+    async def report_not_sent(self, person_id: UserId, name: str, why: str) -> None:
+        """Tell administrators, once in an hour, that a file could be sent in no way."""
+        at = self._clock()
+        events = tuple(
+            FileNotSent(user_id=admin, person_id=person_id, name=name, why=why)
+            for admin in sorted(self.terms.admins)
+        )
+        async with self._storage.begin() as uow:
+            last = await uow.outbox.last_alert(FileNotSent.cause)
+            if not events or (last is not None and at - last < ALERT_PAUSE):
+                return
+            await uow.record(Change(events=events))
+        self.pulse.beat()
 
     # Top-ups
 
@@ -624,6 +696,7 @@ class Kiebot:
         async with self._storage.begin() as uow:
             # The wallet is what two requests of one person at once wait for each other at.
             await uow.wallets.get(user_id)
+            await _let_in(uow, user_id)
             earlier = await uow.topups.pending_of(user_id)
             replaced = (
                 () if earlier is None else (TopUpStep(topups.cancel(earlier), earlier.status),)
@@ -644,13 +717,11 @@ class Kiebot:
             topup = _own("top-up", topup_id, user_id, await uow.topups.get(topup_id))
             if not topup.is_waiting:
                 raise RefusedByStatusError("top-up", topup.id, topup.status)
-            seen = None
-            if receipt.digest is not None:
-                seen = await uow.topups.with_receipt(receipt.digest, topup.id)
+            seen = topups.seen_before(topup, await _same_receipt(uow, topup.id, (receipt,)))
             change = billing.submit_receipt(
                 topup,
                 receipt,
-                person=await uow.users.get(user_id),
+                person=await _let_in(uow, user_id),
                 admins=sorted(self.terms.admins),
                 seen_in=None if seen is None else seen.id,
             )
@@ -696,18 +767,26 @@ class Kiebot:
             topup = await uow.topups.get(topup_id)
             return topup, await uow.users.get(topup.user_id)
 
-    async def topup_background(
-        self, by: UserId, topup: TopUp
-    ) -> tuple[Sequence[LedgerEntry], TopUp | None]:
-        """The other top-ups of its person, and the latest other one with the same receipt."""
+    async def review(self, by: UserId, topup_id: TopUpId) -> Review:
+        """One top-up, whatever its status, and what an administrator should know of it."""
         self._allow(by)
         async with self._storage.read() as uow:
+            topup = await uow.topups.get(topup_id)
+            person = await uow.users.get(topup.user_id)
             entries = await uow.ledger.topped_up(topup.user_id)
-            seen = None
-            for file in topup.receipt:
-                if file.digest is not None and seen is None:
-                    seen = await uow.topups.with_receipt(file.digest, topup.id)
-        return [entry for entry in entries if entry.ref != f"topup:{topup.id}"], seen
+            others = await _same_receipt(uow, topup.id, topup.receipt)
+            decided_by = ""
+            if topup.reviewed_by is not None:
+                # The operator at the console is no user.
+                with contextlib.suppress(NotFoundError):
+                    decided_by = (await uow.users.get(topup.reviewed_by)).name
+        return Review(
+            topup=topup,
+            person=person,
+            topped_up=tuple(e.amount for e in entries if e.ref != f"topup:{topup.id}"),
+            seen=topups.seen_before(topup, others),
+            decided_by=decided_by,
+        )
 
     async def correct_topup(self, by: UserId, topup_id: TopUpId, amount: str) -> TopUp:
         """Name the amount that really came; then only that amount can be approved."""
@@ -715,14 +794,9 @@ class Kiebot:
         corrected = self.terms.topup_amount(amount)
         async with self._storage.begin() as uow:
             topup = _undecided(await uow.topups.get(topup_id))
-            changed = topups.correct(topup, corrected)
-            await uow.record(
-                Change(
-                    topups=(TopUpStep(changed, topup.status),),
-                    expecting=await _without(uow, by, topup_id),
-                ),
-            )
-        return changed
+            change = billing.correct_topup(topup, corrected, by, self._clock())
+            await uow.record(evolve(change, expecting=await _without(uow, by, topup_id)))
+        return change.topups[0].topup
 
     async def approve_topup(
         self, by: UserId, topup_id: TopUpId, amount: Money | None = None
@@ -750,9 +824,185 @@ class Kiebot:
         async with self._storage.begin() as uow:
             topup = _undecided(await uow.topups.get(topup_id))
             change = billing.reject(topup, by, why, self._clock())
-            await uow.record(change)
+            await uow.record(evolve(change, expecting=await _without(uow, by, topup_id)))
         self.pulse.beat()
         return change.topups[0].topup
+
+    # Administrators
+
+    async def dossier(self, by: UserId, user_id: UserId, limit: int = 5) -> Dossier:
+        """A person, and the latest of what they did and of what was done to them."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            return Dossier(
+                person=await uow.users.get(user_id),
+                wallet=await uow.wallets.get(user_id),
+                topped_up=tuple(e.amount for e in await uow.ledger.topped_up(user_id)),
+                waiting=await uow.topups.reviewed_of(user_id),
+                jobs=tuple(await uow.jobs.recent(user_id, limit)),
+                entries=tuple(await uow.ledger.recent(user_id, limit)),
+                acts=tuple(await uow.acts.recent(limit, user_id=user_id)),
+            )
+
+    async def people_named(self, by: UserId, nickname: str, limit: int = 5) -> Sequence[User]:
+        """Who has this nickname, whoever came last first."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            return await uow.users.named(nickname, limit)
+
+    async def any_job(self, by: UserId, job_id: JobId) -> tuple[Job, User]:
+        """Anybody's job, and whose it is."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            job = await uow.jobs.get(job_id)
+            return job, await uow.users.get(job.user_id)
+
+    async def troubles(self, by: UserId, limit: int) -> tuple[Sequence[Job], Sequence[Job]]:
+        """Of everybody: open jobs, oldest first, and failed ones, the latest failure first."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            return await uow.jobs.open(limit), await uow.jobs.failed(limit)
+
+    async def day(self, by: UserId, since: datetime) -> Day:
+        """Numbers since a moment."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            came, new = await uow.users.came(since)
+            jobs = await uow.jobs.counts(since)
+            moved = await uow.ledger.moved(since)
+        report = await self.costs(since)
+        return Day(since=since, came=came, new=new, jobs=jobs, moved=moved, report=report)
+
+    async def stock(self, by: UserId) -> tuple[Decimal, Decimal]:
+        """The credits that are left at KIE, and how many would be enough (KieError)."""
+        self._allow(by)
+        return await self.credits(), stock.enough(await self.offers())
+
+    async def switched_off(self, by: UserId) -> Sequence[SwitchedOff]:
+        """What administrators took off sale."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            return await uow.switches.off()
+
+    async def acts(
+        self, by: UserId, limit: int, before: int | None = None
+    ) -> tuple[Sequence[Act], Mapping[str, str]]:
+        """What administrators did, newest first, and their names by who they are in acts."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            acts = await uow.acts.recent(limit, before)
+            return acts, await _names(uow, acts)
+
+    async def names(self, by: UserId, acts: Sequence[Act]) -> Mapping[str, str]:
+        """The names of who did these, by who they are in acts."""
+        self._allow(by)
+        async with self._storage.read() as uow:
+            return await _names(uow, acts)
+
+    async def prepare(self, by: UserId, kind: ActKind, subject: str) -> Deed:
+        """
+        An act that is to be done, once its amount and reason are known.
+
+        Raises:
+            NotFoundError: There is no such person, job or model.
+            RefusedByStatusError: It cannot be done to it, or was done already.
+        """
+        self._allow(by)
+        async with self._storage.read() as uow:
+            match kind:
+                case ActKind.GRANT | ActKind.DEBIT:
+                    await uow.users.get(_user_id(subject))
+                case ActKind.BLOCK | ActKind.UNBLOCK:
+                    person = await uow.users.get(_user_id(subject))
+                    if kind is ActKind.BLOCK and self.terms.is_admin(person.id):
+                        raise RefusedByStatusError("user", subject, "administrator")
+                    if person.is_blocked == (kind is ActKind.BLOCK):
+                        raise RefusedByStatusError("user", subject, _blocked(person))
+                case ActKind.REFUND:
+                    job = await uow.jobs.get(JobId(subject))
+                    if job.status is not JobStatus.SUCCEEDED:
+                        raise RefusedByStatusError("job", job.id, job.status)
+                case ActKind.SWITCH_OFF | ActKind.SWITCH_ON:
+                    self.catalog.model(subject)
+                    is_off = await uow.switches.find(subject) is not None
+                    if is_off == (kind is ActKind.SWITCH_OFF):
+                        raise RefusedByStatusError("model", subject, "off" if is_off else "on")
+                case ActKind.APPROVE | ActKind.CORRECT | ActKind.REJECT:
+                    raise NotFoundError("deed", kind)
+        return Deed(id=self._new_id(), kind=kind, subject=subject)
+
+    async def perform(self, by: UserId, deed: Deed, why: str) -> None:
+        """
+        Do what was prepared; again is harmless.
+
+        Raises:
+            InsufficientFundsError: There is less to take than was to be taken.
+            RefusedByStatusError: It was done meanwhile, or can no longer be done.
+        """
+        self._allow(by)
+        match deed.kind:
+            case ActKind.GRANT | ActKind.DEBIT if deed.amount is not None:
+                await self._correct(
+                    _user_id(deed.subject),
+                    EntryKind(deed.kind),
+                    deed.amount,
+                    by=str(by),
+                    why=why,
+                    ref=f"{deed.kind}:{deed.id}",
+                )
+            case ActKind.REFUND:
+                await self.refund(JobId(deed.subject), by=str(by), why=why)
+            case ActKind.BLOCK:
+                await self.block(by, _user_id(deed.subject), why)
+            case ActKind.UNBLOCK:
+                await self.unblock(by, _user_id(deed.subject), why)
+            case ActKind.SWITCH_OFF:
+                await self.switch_off(by, deed.subject, why)
+            case ActKind.SWITCH_ON:
+                await self.switch_on(by, deed.subject, why)
+            case _:
+                raise NotFoundError("deed", deed.kind)
+
+    async def block(self, by: UserId, user_id: UserId, why: str) -> None:
+        """
+        Do nothing for a person any more; what is being made for them goes on.
+
+        Raises:
+            RefusedByStatusError: They are blocked already, or an administrator.
+        """
+        self._allow(by)
+        if self.terms.is_admin(user_id):
+            raise RefusedByStatusError("user", str(user_id), "administrator")
+        await self._shut(by, user_id, why, ActKind.BLOCK)
+
+    async def unblock(self, by: UserId, user_id: UserId, why: str) -> None:
+        """Do things for a person again (RefusedByStatusError: they are not blocked)."""
+        self._allow(by)
+        await self._shut(by, user_id, why, ActKind.UNBLOCK)
+
+    async def switch_off(self, by: UserId, model_id: str, why: str) -> None:
+        """
+        Take a model off sale at once, in every process; what is confirmed goes on.
+
+        Raises:
+            RefusedByStatusError: It is switched off already.
+        """
+        self._allow(by)
+        self.catalog.model(model_id)
+        at = self._clock()
+        switched = SwitchedOff(model_id=model_id, by=actor(by), why=why, at=at)
+        async with self._storage.begin() as uow:
+            if not await uow.switches.switch_off(switched):
+                raise RefusedByStatusError("model", model_id, "off")
+            await uow.record(_acted(by, ActKind.SWITCH_OFF, model_id, why, at))
+
+    async def switch_on(self, by: UserId, model_id: str, why: str) -> None:
+        """Leave a model to its catalog again (RefusedByStatusError: it is not switched off)."""
+        self._allow(by)
+        async with self._storage.begin() as uow:
+            if not await uow.switches.switch_on(model_id):
+                raise RefusedByStatusError("model", model_id, "on")
+            await uow.record(_acted(by, ActKind.SWITCH_ON, model_id, why, self._clock()))
 
     # The operator
 
@@ -864,7 +1114,8 @@ class Kiebot:
             job = _own("job", job_id, user_id, await uow.jobs.get(job_id))
             if job.status is not JobStatus.DRAFT:
                 raise RefusedByStatusError("job", job.id, job.status)
-            model = self.model(job.model_id)
+            await _let_in(uow, user_id)
+            model = await self._sold(uow, job.model_id)
             answers = changed(model, job.params)
             param = None if name is None else params.param_for(model, answers, name)
             is_open = collecting and param is not None and drafts.has_room(param, answers)
@@ -900,6 +1151,25 @@ class Kiebot:
             if not error.same:
                 raise
         return await self.wallet(user_id)
+
+    async def _shut(self, by: UserId, user_id: UserId, why: str, kind: ActKind) -> None:
+        at = self._clock()
+        async with self._storage.begin() as uow:
+            person = await uow.users.get(user_id)
+            if not await uow.users.block(user_id, at if kind is ActKind.BLOCK else None):
+                raise RefusedByStatusError("user", str(user_id), _blocked(person))
+            await uow.record(_acted(by, kind, str(user_id), why, at, user_id))
+
+    async def _offers(self, uow: UnitOfWork) -> Catalog:
+        return self.catalog.without({one.model_id: one.why for one in await uow.switches.off()})
+
+    async def _sold(self, uow: UnitOfWork, model_id: str) -> Model:
+        """The model, where it can be bought at this moment (NotOnSaleError)."""
+        model = self.model(model_id)
+        switched = await uow.switches.find(model_id)
+        if switched is not None:
+            raise NotOnSaleError(model_id, switched.why)
+        return model
 
     def _allow(self, by: UserId) -> None:
         if not self.terms.is_admin(by):
@@ -940,10 +1210,57 @@ async def _was_told_of_credits(uow: UnitOfWork, at: datetime) -> bool:
 
 
 async def _without(uow: UnitOfWork, user_id: UserId, topup_id: TopUpId) -> Expecting | None:
-    """The question about this top-up is answered; any other question stays."""
+    """
+    The question about this top-up is answered, and what it was laid over is asked again; any other
+    question stays.
+    """
     expect = await uow.ui_state.get(user_id)
     asked = isinstance(expect, Amount | Reason) and expect.topup_id == topup_id
-    return Expecting(user_id=user_id, expect=None) if asked else None
+    return Expecting(user_id=user_id, expect=own(expect)) if asked else None
+
+
+async def _let_in(uow: UnitOfWork, user_id: UserId) -> User:
+    """Who this is; BlockedError where nothing is to be done for them."""
+    user = await uow.users.get(user_id)
+    if user.is_blocked:
+        raise BlockedError(user_id)
+    return user
+
+
+async def _same_receipt(
+    uow: UnitOfWork, topup_id: TopUpId, receipt: Sequence[Attachment]
+) -> Sequence[TopUp]:
+    """Other top-ups that one of these files was shown for."""
+    digests = {file.digest for file in receipt if file.digest is not None}
+    return [
+        other
+        for digest in digests
+        for other in await uow.topups.with_receipt(digest, topup_id, SAME_RECEIPT)
+    ]
+
+
+async def _names(uow: UnitOfWork, acts: Sequence[Act]) -> Mapping[str, str]:
+    names = {}
+    for who in {act.actor for act in acts}:
+        if who.isascii() and who.isdigit():
+            with contextlib.suppress(NotFoundError):
+                names[who] = (await uow.users.get(UserId(int(who)))).name
+    return names
+
+
+def _acted(
+    by: UserId, kind: ActKind, subject: str, why: str, at: datetime, user_id: UserId | None = None
+) -> Change:
+    act = Act(actor=actor(by), kind=kind, subject=subject, user_id=user_id, why=why, at=at)
+    return Change(acts=(act,))
+
+
+def _user_id(subject: str) -> UserId:
+    return UserId(int(subject))
+
+
+def _blocked(person: User) -> str:
+    return "blocked" if person.is_blocked else "not blocked"
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

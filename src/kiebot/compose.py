@@ -7,6 +7,7 @@ the property of whoever made it: it is not closed here.
 """
 
 import asyncio
+import logging
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from attrs import evolve, fields_dict, frozen
 
 from kiebot.app import Kiebot as Kiebot  # for the commands, which know no other room
-from kiebot.config import DatabaseKind, DatabaseUrl, LogLevel, Settings, default_database
+from kiebot.config import BotMode, DatabaseKind, DatabaseUrl, LogLevel, Settings, default_database
 from kiebot.conversation import Conversation
 from kiebot.core.addresses import host_port
 from kiebot.core.callbacks import Callbacks
@@ -40,11 +41,16 @@ from kiebot.ports.kie import InputFile, KieClient
 from kiebot.ports.media import Media
 from kiebot.ports.storage import Storage
 from kiebot.ports.system import Clock, NewId
+from kiebot.reception import Reception
+from kiebot.service import Service
 from kiebot.worker import Worker
 
 if TYPE_CHECKING:
+    from kiebot.adapters.frontend.telegram_look import Standing as Standing
     from kiebot.adapters.frontend.terminal import TerminalFrontend
     from kiebot.adapters.kie.stub_server.server import StubServer
+
+log = logging.getLogger(__name__)
 
 MakeFrontend: TypeAlias = Callable[[Conversation], Frontend]
 """How a frontend is made: with the conversation it is the ears and mouth of."""
@@ -179,6 +185,101 @@ async def compose(
         )
 
 
+@asynccontextmanager
+async def serve(
+    settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new_id, tz: tzinfo = UTC
+) -> AsyncIterator[Service]:
+    """
+    Put an instance of the Telegram deployment together, and take it apart when the block ends.
+
+    The HTTP server runs from the beginning; all else begins with `Service.run`.
+
+    Raises:
+        ConfigError: A setting is missing, or nobody can listen on the port.
+        CatalogError: The catalog cannot be read, or has nothing on sale.
+        StorageError: The database cannot be opened, or is used as something else.
+    """
+    # What is missing is said before aiogram is loaded, which takes a while.
+    settings.for_serve()
+    from kiebot.adapters import http
+    from kiebot.adapters.frontend import telegram_updates
+    from kiebot.adapters.frontend.telegram import TelegramFrontend
+    from kiebot.adapters.metrics import CONTENT_TYPE, MeteredKieClient, Metrics
+
+    assert settings.telegram_bot_token is not None
+    offers = load_catalog(settings.catalog_path)
+    async with AsyncExitStack() as stack:
+        storage = await _open(settings.database, settings, clock)
+        stack.push_async_callback(storage.close)
+        media = await stack.enter_async_context(reading(settings))
+        kie = await stack.enter_async_context(generating(settings, media, clock))
+        # Each of these is asked only when all are there.
+        metrics = Metrics(
+            clock, figures=lambda: shop.inbox.figures(), is_leader=lambda: service.is_leading
+        )
+        shop = Kiebot(
+            storage,
+            MeteredKieClient(kie, metrics),
+            offers,
+            terms(settings, callbacks=True),
+            media=media,
+            clock=clock,
+            new_id=new_id,
+        )
+        conversation = Conversation(shop, tz=tz, clock=clock)
+        bot = telegram_updates.make_bot(
+            settings.telegram_bot_token,
+            settings.telegram_api_url,
+            telegram_updates.Watch(lambda: service.may_speak(), metrics.telegram),
+        )
+        frontend = TelegramFrontend(conversation, bot, admins=shop.terms.admins)
+        stack.push_async_callback(frontend.close)
+        shop.open_with(frontend.open)
+        reception = Reception(
+            shop,
+            frontend,
+            where=conversation.where,
+            went_wrong=conversation.went_wrong,
+            turn_away=telegram_updates.Bouncer(bot, conversation.texts).turn_away,
+            lease_s=settings.lease_seconds,
+            note=metrics.update,
+        )
+        is_webhook = settings.bot_mode is BotMode.WEBHOOK
+        calling = hook = None
+        if is_webhook:
+            assert settings.webhook_url is not None
+            secret = settings.telegram_secret
+            calling = telegram_updates.Webhook(bot, settings.webhook_url, secret)
+
+            async def take_in(raw: object) -> None:
+                update = telegram_updates.read_update(raw)
+                if update is not None:
+                    await service.take_in(update)
+
+            hook = http.Hook(secret=secret, take_in=take_in)
+        service = Service(
+            shop,
+            storage,
+            Worker(shop, frontend, conversation.news, audience=None),
+            reception,
+            frontend,
+            facts=[
+                ("kind", "demo" if settings.test_mode else "live"),
+                ("bot", telegram_updates.bot_id(settings.telegram_bot_token)),
+            ],
+            asking=None if is_webhook else telegram_updates.Polling(bot, reception.take_in),
+            calling=calling,
+        )
+        watching = http.Watching(
+            ready=service.readiness, metrics=metrics.text, metrics_type=CONTENT_TYPE
+        )
+        app = http.application(shop, clock, watching=watching, hook=hook)
+        await service.refuse_others()
+        port = await stack.enter_async_context(http.serving(app, settings.host, settings.port))
+        log.info("listening", extra={"host": settings.host, "port": port})
+        yield service
+
+
 def terminal(
     user_id: UserId, *, name: str, language: Language | None, output: Path
 ) -> "Callable[[Conversation], TerminalFrontend]":
@@ -287,6 +388,27 @@ async def role_of(storage: Storage) -> DatabaseRole | None:
             return "live"
         case _:
             return None
+
+
+async def bot_of(storage: Storage) -> str | None:
+    """The id of the bot that a database belongs to, None where it belongs to none yet."""
+    return (await storage.claimed()).get("bot")
+
+
+async def look_at_bot(settings: Settings, patience_s: int) -> "Standing":
+    """
+    How the bot of the settings stands at Telegram; there must be a token.
+
+    Raises:
+        ConfigError: Telegram does not know the token.
+        FrontendUnavailableError: Telegram does not answer.
+    """
+    from kiebot.adapters.frontend import telegram_look
+
+    assert settings.telegram_bot_token is not None
+    return await telegram_look.look_at_bot(
+        settings.telegram_bot_token, settings.telegram_api_url, patience_s
+    )
 
 
 class SilentKie:
@@ -491,6 +613,7 @@ def terms(
         creates_per_10s=None if settings.test_mode else settings.kie_tasks_per_10s,
         queries_per_s=None if settings.test_mode else settings.kie_queries_per_s,
         watches_credits=not settings.test_mode,
+        support=settings.support_contact,
     )
 
 
@@ -534,6 +657,9 @@ def _secrets(settings: Settings) -> list[str]:
         settings.kie_callback_secret,
         settings.payment_card,
     ]
+    if settings.telegram_bot_token is not None:
+        # Where none is set it is derived.
+        found.append(settings.telegram_secret)
     url = settings.database_url
     if url is not None and url.kind is DatabaseKind.POSTGRES:
         found.append(url.dsn)

@@ -187,44 +187,89 @@ class _Kind(Generic[T]):
 
 
 @frozen(kw_only=True)
-class _Variable:
-    """A variable's names (the first one set counts), what it takes, whether it is a secret."""
+class Variable:
+    """
+    One variable of the environment, and what a person has to know of it.
 
-    names: tuple[str, ...]
-    kind: _Kind[Any]
-    secret: bool
+    `also` are other names, which count where this one is not set; `default` is written as the
+    variable would be, None where there is none; `section` is the heading that it stands under.
+    """
+
+    name: str
+    also: tuple[str, ...]
+    section: str
+    meaning: str
+    takes: str
+    default: str | None
+    is_secret: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All its names; the first one that is set counts."""
+        return (self.name, *self.also)
 
     def problem(self, name: str, given: str) -> str:
         """The line that says what is wrong; a secret is not repeated."""
-        if self.secret:
-            return f"{name}: what was given (not shown) is wrong, takes {self.kind.takes}"
+        if self.is_secret:
+            return f"{name}: what was given (not shown) is wrong, takes {self.takes}"
         given = re.sub(r"(?<=://)\S*@", "***@", given)
         shown = repr(given) if len(given) <= 60 else f"{given[:60]!r}…"
-        return f"{name}: given {shown}, takes {self.kind.takes}"
+        return f"{name}: given {shown}, takes {self.takes}"
 
 
 def _setting(
-    kind: _Kind[T], *, default: D, secret: bool = False, also: tuple[str, ...] = ()
+    section: str,
+    kind: _Kind[T],
+    meaning: str,
+    *,
+    default: D,
+    secret: bool = False,
+    also: tuple[str, ...] = (),
 ) -> T | D:
     """A field of `Settings`; its variable is its name in capitals, or one of `also`."""
 
     def check(_: object, attribute: "Attribute[Any]", value: Any) -> None:
-        variable = _variable(attribute)
         if value is not None and not kind.fits(value):
-            raise ConfigError([variable.problem(variable.names[0], str(value))])
+            variable = _variable(attribute)
+            raise ConfigError([variable.problem(variable.name, str(value))])
 
-    metadata = {"kind": kind, "secret": secret, "also": also}
+    metadata = {
+        "section": section,
+        "kind": kind,
+        "meaning": meaning,
+        "secret": secret,
+        "also": also,
+    }
     made: Any = field(default=default, repr=not secret, validator=check, metadata=metadata)
     return cast("T | D", made)
 
 
-def _variable(attribute: "Attribute[Any]") -> _Variable:
+def _variable(attribute: "Attribute[Any]") -> Variable:
     metadata = attribute.metadata
-    return _Variable(
-        names=(attribute.name.upper(), *metadata["also"]),
-        kind=metadata["kind"],
-        secret=metadata["secret"],
+    return Variable(
+        name=attribute.name.upper(),
+        also=metadata["also"],
+        section=metadata["section"],
+        meaning=metadata["meaning"],
+        takes=metadata["kind"].takes,
+        default=_written(attribute.default),
+        is_secret=metadata["secret"],
     )
+
+
+def _written(default: object) -> str | None:
+    """A default as it would be written into the environment."""
+    match default:
+        case None | ():
+            return None
+        case bool():
+            return str(int(default))
+        case Money():
+            return f"{default.roubles:f}"
+        case float():
+            return f"{default:.15g}"
+        case _:
+            return str(default)
 
 
 def _text(pattern: str, takes: str) -> _Kind[str]:
@@ -364,6 +409,17 @@ _SECRET_TOKEN = _text(r"[A-Za-z0-9_-]{1,256}", "1 to 256 of the characters A-Z, 
 _HOST = _text(r"[A-Za-z0-9._:-]{1,255}", "a host name or IP address to listen on")
 
 
+# The headings that settings stand under.
+_TELEGRAM = "Telegram"
+_STORED = "Database"
+_KIE_AI = "kie.ai"
+_PEOPLE = "People and their jobs"
+_RUNNING = "How it runs"
+_TOPUPS = "Top-ups by hand"
+_PRICES = "Prices"
+_LOG = "Log"
+
+
 @frozen(kw_only=True)
 class Settings:
     """
@@ -372,103 +428,242 @@ class Settings:
     Made by hand, a value out of bounds raises `ConfigError` as one from the environment does.
     """
 
-    telegram_bot_token: str | None = _setting(_BOT_TOKEN, default=None, secret=True)
-    """The bot's token; `serve` needs it."""
+    telegram_bot_token: str | None = _setting(
+        _TELEGRAM,
+        _BOT_TOKEN,
+        "The bot's token from @BotFather. `kiebot serve` needs it.",
+        default=None,
+        secret=True,
+    )
 
-    telegram_api_url: str = _setting(_url("http", "https"), default="https://api.telegram.org")
-    """The Bot API server; a local one works too."""
+    telegram_api_url: str = _setting(
+        _TELEGRAM,
+        _url("http", "https"),
+        "The Bot API server; a local one works too.",
+        default="https://api.telegram.org",
+    )
 
-    database_url: DatabaseUrl | None = _setting(_DATABASE, default=None, secret=True)
-    """Where the database is, None where that was not said; `database` fills in the default."""
+    database_url: DatabaseUrl | None = _setting(
+        _STORED,
+        _DATABASE,
+        "Where the database is. Not set: the SQLite file kiebot.db in the user data folder.",
+        default=None,
+        secret=True,
+    )
 
     kie_api_token: str | None = _setting(
-        _PRINTABLE_SECRET, default=None, secret=True, also=("KIE_API_KEY",)
+        _KIE_AI,
+        _PRINTABLE_SECRET,
+        "The key of your kie.ai account. Whatever really generates needs it.",
+        default=None,
+        secret=True,
+        also=("KIE_API_KEY",),
     )
-    """The key of the operator's kie.ai account, also read from KIE_API_KEY; live KIE needs it."""
 
-    kie_api_url: str = _setting(_url("http", "https"), default="https://api.kie.ai")
-    """Where kie.ai's API is."""
+    kie_api_url: str = _setting(
+        _KIE_AI,
+        _url("http", "https"),
+        "kie.ai's API.",
+        default="https://api.kie.ai",
+    )
 
-    kie_upload_url: str = _setting(_url("http", "https"), default="https://kieai.redpandaai.co")
-    """Where input files are uploaded for kie.ai to read."""
+    kie_upload_url: str = _setting(
+        _KIE_AI,
+        _url("http", "https"),
+        "Where input files are uploaded for kie.ai to read.",
+        default="https://kieai.redpandaai.co",
+    )
 
-    kie_timeout: float = _setting(_fraction("seconds", 0.001, 3600), default=30.0)
-    """Seconds for one request to kie.ai."""
+    kie_timeout: float = _setting(
+        _KIE_AI,
+        _fraction("seconds", 0.001, 3600),
+        "Seconds for one request to kie.ai.",
+        default=30.0,
+    )
 
-    kie_poll_interval: float = _setting(_fraction("seconds", 0.001, 3600), default=3.0)
-    """Seconds between looks at a task in its first half minute; the later steps scale with it."""
+    kie_poll_interval: float = _setting(
+        _KIE_AI,
+        _fraction("seconds", 0.001, 3600),
+        "Seconds between looks at a task in its first half minute; later steps scale with it.",
+        default=3.0,
+    )
 
-    job_timeout: float = _setting(_fraction("seconds", 0.001, 2_592_000), default=3600.0)
-    """Seconds from the confirmation until an unfinished job fails and its money is released."""
+    job_timeout: float = _setting(
+        _KIE_AI,
+        _fraction("seconds", 0.001, 2_592_000),
+        "Seconds from the confirmation until an unfinished job fails and its money is released.",
+        default=3600.0,
+    )
 
-    lease_seconds: float = _setting(_fraction("seconds", 0.1, 3600), default=15.0)
-    """How many seconds a silent instance keeps the lead."""
+    lease_seconds: float = _setting(
+        _KIE_AI,
+        _fraction("seconds", 0.1, 3600),
+        "Of several instances one leads: seconds it may be silent until another takes over.",
+        default=15.0,
+    )
 
-    kie_tasks_per_10s: int = _setting(_whole(1, 100_000), default=20)
-    """Tasks that may be created in 10 s: the account's limit at kie.ai."""
+    kie_tasks_per_10s: int = _setting(
+        _KIE_AI,
+        _whole(1, 100_000),
+        "Tasks that may be made in 10 s: your account's limit at kie.ai.",
+        default=20,
+    )
 
-    kie_queries_per_s: int = _setting(_whole(1, 100_000), default=10)
-    """Looks at tasks in one second: the account's limit at kie.ai."""
+    kie_queries_per_s: int = _setting(
+        _KIE_AI,
+        _whole(1, 100_000),
+        "Looks at tasks in one second: your account's limit at kie.ai.",
+        default=10,
+    )
 
-    kie_submissions_max: int = _setting(_whole(1, 100), default=2)
-    """How often one job may be submitted when the answer is lost; 1: never again."""
+    kie_submissions_max: int = _setting(
+        _KIE_AI,
+        _whole(1, 100),
+        "How often one job may be submitted when kie.ai's answer is lost; 1: never again.",
+        default=2,
+    )
 
-    user_jobs_max: int = _setting(_whole(1, 100_000), default=10)
-    """Open jobs one person may have."""
+    user_jobs_max: int = _setting(
+        _PEOPLE,
+        _whole(1, 100_000),
+        "Open jobs one person may have.",
+        default=10,
+    )
 
-    topup_min: Money = _setting(_ROUBLES, default=Money.rub("10"))
-    """The smallest top-up."""
+    topup_min: Money = _setting(
+        _PEOPLE,
+        _ROUBLES,
+        "The smallest top-up, in roubles.",
+        default=Money.rub("10"),
+    )
 
-    topup_max: Money = _setting(_ROUBLES, default=Money.rub("100000"))
-    """The largest top-up."""
+    topup_max: Money = _setting(
+        _PEOPLE,
+        _ROUBLES,
+        "The largest top-up, in roubles.",
+        default=Money.rub("100000"),
+    )
 
-    draft_hours: float = _setting(_fraction("hours", 0.0001, 87_600), default=24.0)
-    """Hours after its last answer until an unconfirmed draft is cancelled."""
+    draft_hours: float = _setting(
+        _PEOPLE,
+        _fraction("hours", 0.0001, 87_600),
+        "Hours after its last answer until an unconfirmed draft is cancelled.",
+        default=24.0,
+    )
 
-    test_mode: bool = _setting(_BOOL, default=False)
-    """The stub in place of kie.ai: no network, no cost, results within a second."""
+    test_mode: bool = _setting(
+        _RUNNING,
+        _BOOL,
+        "1: a stub in place of kie.ai: no network, no cost, results within a second.",
+        default=False,
+    )
 
-    bot_mode: BotMode = _setting(_choice(BotMode), default=BotMode.POLLING)
-    """How updates come from Telegram."""
+    bot_mode: BotMode = _setting(
+        _RUNNING,
+        _choice(BotMode),
+        "How updates come from Telegram: `kiebot serve` asks, or Telegram calls WEBHOOK_URL.",
+        default=BotMode.POLLING,
+    )
 
-    webhook_url: str | None = _setting(_url("https"), default=None)
-    """The public base address, which `webhook` needs; also where kie.ai's callbacks go."""
+    webhook_url: str | None = _setting(
+        _RUNNING,
+        _url("https"),
+        "The public base address. BOT_MODE=webhook needs it; kie.ai's callbacks come here too.",
+        default=None,
+    )
 
-    webhook_secret: str | None = _setting(_SECRET_TOKEN, default=None, secret=True)
-    """Telegram's secret token if one was chosen; `telegram_secret` derives one where not."""
+    webhook_secret: str | None = _setting(
+        _RUNNING,
+        _SECRET_TOKEN,
+        "Telegram's secret token. Not set: derived from the bot token.",
+        default=None,
+        secret=True,
+    )
 
-    kie_callback_secret: str | None = _setting(_PRINTABLE_SECRET, default=None, secret=True)
-    """The key that signs kie.ai's callbacks; without it results are polled for."""
+    kie_callback_secret: str | None = _setting(
+        _RUNNING,
+        _PRINTABLE_SECRET,
+        "The key that signs kie.ai's callbacks. Not set: results are polled for.",
+        default=None,
+        secret=True,
+    )
 
-    port: int = _setting(_whole(0, 65535), default=10000)
-    """The HTTP server's port; 0 takes any free one."""
+    port: int = _setting(
+        _RUNNING,
+        _whole(0, 65535),
+        "The HTTP server's port; 0 takes any free one.",
+        default=10000,
+    )
 
-    host: str = _setting(_HOST, default="0.0.0.0")
-    """The HTTP server's address."""
+    host: str = _setting(
+        _RUNNING,
+        _HOST,
+        "The HTTP server's address.",
+        default="0.0.0.0",
+    )
 
-    payment_card: str | None = _setting(_LINE, default=None)
-    """The card people send money to; without one manual top-up is off."""
+    payment_card: str | None = _setting(
+        _TOPUPS,
+        _LINE,
+        "The card people send money to. Not set: manual top-up is off.",
+        default=None,
+    )
 
-    payment_bank: str | None = _setting(_LINE, default=None)
-    """The card's bank, shown with it."""
+    payment_bank: str | None = _setting(
+        _TOPUPS,
+        _LINE,
+        "The card's bank, shown with it.",
+        default=None,
+    )
 
-    payment_holder: str | None = _setting(_LINE, default=None)
-    """The card's holder, shown with it."""
+    payment_holder: str | None = _setting(
+        _TOPUPS,
+        _LINE,
+        "The card's holder, shown with it.",
+        default=None,
+    )
 
-    admin_ids: tuple[int, ...] = _setting(_IDS, default=())
-    """Telegram ids of those who review top-ups."""
+    admin_ids: tuple[int, ...] = _setting(
+        _TOPUPS,
+        _IDS,
+        "Telegram ids of those who review top-ups and use /admin.",
+        default=(),
+    )
 
-    price_multiplier: Decimal = _setting(_MULTIPLIER, default=Decimal(2))
-    """A person pays KIE's price times this."""
+    support_contact: str | None = _setting(
+        _TOPUPS,
+        _LINE,
+        "Whom people in need of help write to, shown in /paysupport. Not set: nobody is named.",
+        default=None,
+    )
 
-    catalog_path: Path | None = _setting(_FILE, default=None)
-    """The operator's own catalog; None is the packaged one."""
+    price_multiplier: Decimal = _setting(
+        _PRICES,
+        _MULTIPLIER,
+        "A person pays KIE's price times this.",
+        default=Decimal(2),
+    )
 
-    log_level: LogLevel = _setting(_choice(LogLevel), default=LogLevel.INFO)
-    """The least serious log line that is written."""
+    catalog_path: Path | None = _setting(
+        _PRICES,
+        _FILE,
+        "A catalog file of your own. Not set: the packaged one.",
+        default=None,
+    )
 
-    log_format: LogFormat | None = _setting(_choice(LogFormat), default=None)
-    """How log lines look; None is text on a terminal and JSON elsewhere."""
+    log_level: LogLevel = _setting(
+        _LOG,
+        _choice(LogLevel),
+        "The least serious log line that is written.",
+        default=LogLevel.INFO,
+    )
+
+    log_format: LogFormat | None = _setting(
+        _LOG,
+        _choice(LogFormat),
+        "How log lines look. Not set: text on a terminal, json elsewhere.",
+        default=None,
+    )
 
     def __attrs_post_init__(self) -> None:
         problems = _disagreements(self.topup_min, self.topup_max)
@@ -497,7 +692,7 @@ class Settings:
                 continue
             name, text = found
             try:
-                values[attribute.name] = variable.kind.read(_one_line(text))
+                values[attribute.name] = attribute.metadata["kind"].read(_one_line(text))
             except (ValueError, RuntimeError):  # RuntimeError: a `~` without a home
                 problems.append(variable.problem(name, text))
 
@@ -562,11 +757,14 @@ class Settings:
         return [_missing("kie_api_token", "kie.ai")] if self.kie_api_token is None else []
 
 
+def variables() -> tuple[Variable, ...]:
+    """Every variable there is, each section in one piece."""
+    return tuple(_variable(attribute) for attribute in fields(Settings))
+
+
 def _missing(name: str, needed_by: str) -> str:
     variable = _variable(attrs.fields_dict(Settings)[name])
-    return (
-        f"{' or '.join(variable.names)}: not set, {needed_by} needs it, takes {variable.kind.takes}"
-    )
+    return f"{' or '.join(variable.names)}: not set, {needed_by} needs it, takes {variable.takes}"
 
 
 def _disagreements(topup_min: Money, topup_max: Money) -> list[str]:

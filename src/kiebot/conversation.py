@@ -8,7 +8,6 @@ same in every frontend.
 
 import contextlib
 import re
-import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import ClassVar
@@ -18,7 +17,7 @@ from attrs import evolve, frozen
 from kiebot.app import Kiebot, OpenedFile
 from kiebot.core import drafts, params, pricing
 from kiebot.core.catalog import Model
-from kiebot.core.dialog import admin, balance, generation, history, menu, news
+from kiebot.core.dialog import balance, generation, history, menu, news
 from kiebot.core.dialog.en import EN
 from kiebot.core.dialog.history import Going, Past
 from kiebot.core.dialog.menu import Visit
@@ -28,6 +27,7 @@ from kiebot.core.dialog.texts import Texts, clock
 from kiebot.core.drafts import Drafted
 from kiebot.core.errors import (
     AnswerProblem,
+    BlockedError,
     InsufficientFundsError,
     InvalidAmountError,
     InvalidAnswerError,
@@ -43,16 +43,26 @@ from kiebot.core.errors import (
     TopUpCorrectedError,
     UserError,
 )
-from kiebot.core.events import Event, JobFailed, JobRefunded, JobSucceeded, TopUpApproved
-from kiebot.core.expect import Amount, Answer, AnswerForm, Reason, Receipt
+from kiebot.core.events import (
+    Event,
+    JobFailed,
+    JobRefunded,
+    JobSucceeded,
+    ReceiptJoined,
+    TopUpApproved,
+    TopUpToReview,
+)
+from kiebot.core.expect import Amount, Answer, AnswerForm, Expect, Reason, Receipt, Whom
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
-from kiebot.core.media import Attachment, MediaKind, kind_of
-from kiebot.core.money import parse_roubles
+from kiebot.core.media import Attachment, MediaKind, SentFile, kind_of
 from kiebot.core.params import FilesParam, JsonValue
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
-from kiebot.core.users import User, UserId
+from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId, LedgerEntry
+from kiebot.desk import Desk
+from kiebot.notices import NoticeBoard
+from kiebot.talk import Person, Route, as_job_id, as_number, as_topup_id, clean
 
 JOBS = 10
 """Jobs on one page of the history."""
@@ -66,10 +76,12 @@ LATEST = 5
 RECEIPT_FILES = 10
 """Files of one receipt: what one Telegram album holds."""
 
+SEEN_EVERY = timedelta(minutes=1)
+"""How exactly it is kept when a person was last here: a row is not written with every press."""
+
 NAME_CHARS = 128
 """Characters of a name that are kept."""
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,16}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _COMMAND = re.compile(r"/([A-Za-z_]+)(?:@\w+)?", re.ASCII)
 _START = re.compile(r"/start(?:@\w+)?\s.*", re.ASCII | re.DOTALL)
@@ -94,27 +106,11 @@ class Progress:
 
 
 @frozen(kw_only=True)
-class Person:
-    """Who is spoken with, and in which words."""
+class Making:
+    """An open job as a screen, and what will come of it."""
 
-    user: User
-    t: Texts
-
-    @property
-    def id(self) -> UserId:
-        return self.user.id
-
-
-Handler = Callable[..., Awaitable[Screen]]
-
-
-@frozen
-class Route:
-    """A handler, and how many further parts its action has."""
-
-    handler: Handler
-    least: int = 0
-    most: int = 0
+    screen: Screen
+    output: MediaKind
 
 
 def utc_now() -> datetime:
@@ -141,6 +137,7 @@ class Conversation:
         self._kiebot = kiebot
         self._tz = tz
         self._clock = clock
+        self._desk = Desk(kiebot, tz=tz, clock=clock, ask_again=self._ask_again)
         self._has_told: Callable[[], Awaitable[bool]] | None = None
 
     # For frontends
@@ -149,9 +146,15 @@ class Conversation:
         """Who tells the one person of this frontend says whether all is told (`is_idle`)."""
         self._has_told = has_told
 
-    async def meet(self, user_id: UserId, name: str, language: Language) -> None:
-        """Make a person known; again is harmless, and a language that was chosen stays."""
-        await self._kiebot.greet(user_id, _clean(name, NAME_CHARS), language)
+    async def meet(
+        self, user_id: UserId, name: str, language: Language, nickname: str | None = None
+    ) -> None:
+        """
+        Make a person known; again is harmless, and a language that was chosen stays. `nickname` is
+        a name that no two people have at once, without its @; None where they have none.
+        """
+        nickname = None if nickname is None else clean(nickname, NAME_CHARS).lstrip("@") or None
+        await self._kiebot.greet(user_id, clean(name, NAME_CHARS), language, nickname)
 
     async def language(self, user_id: UserId) -> Language:
         """The language that a person is spoken to in."""
@@ -160,6 +163,15 @@ class Conversation:
     async def texts(self, user_id: UserId) -> Texts:
         """The words for a person, for what a frontend says itself."""
         return (await self._person(user_id)).t
+
+    async def asks_for_person(self, user_id: UserId) -> bool:
+        """
+        Whether an administrator was asked whom they look for.
+
+        Then a forwarded message means who wrote it: `Say` of their id in digits, or of nothing
+        where the frontend is not told who it was.
+        """
+        return isinstance(await self._kiebot.expected(user_id), Whom)
 
     async def available(self, user_id: UserId) -> str:
         """What a person can spend, as they read it."""
@@ -178,6 +190,9 @@ class Conversation:
         Its `expects` is stored: it is what their next typed answer is for.
         """
         person = await self._person(user_id)
+        if person.user.is_blocked:
+            return await self._undisturbed(person, self._blocked(person))
+        await self._note_visit(person)
         for _ in range(3):
             try:
                 screen = await self._screen(person, did)
@@ -191,25 +206,52 @@ class Conversation:
             await self._kiebot.expect(user_id, screen.expects)
         return screen
 
+    async def where(self, user_id: UserId) -> Screen:
+        """
+        Where a person is: the open question, or what they did last as it is now.
+
+        For who did something and never saw what came of it. Its `expects` is stored.
+        """
+        person = await self._person(user_id)
+        if person.user.is_blocked:
+            return await self._undisturbed(person, self._blocked(person))
+        try:
+            screen = await self._where(person)
+        except UserError:
+            screen = await self._menu(person)
+        if screen.expects != await self._kiebot.expected(user_id):
+            await self._kiebot.expect(user_id, screen.expects)
+        return screen
+
+    async def went_wrong(self, user_id: UserId) -> Screen:
+        """What is shown in place of a screen that could not be made; what was asked stays asked."""
+        person = await self._person(user_id)
+        return await self._undisturbed(person, menu.message(person.t, person.t.went_wrong))
+
     async def news(self, event: Event) -> Screen:
         """The screen that tells an event, in the language of the person it tells."""
         person = await self._person(event.user_id)
-        past = draft = None
+        past = draft = review = None
         match event:
             case JobSucceeded() | JobFailed() | JobRefunded():
                 with contextlib.suppress(NotFoundError):
-                    past = self._past(await self._kiebot.job(person.id, event.job_id))
+                    past = self._past(person, await self._kiebot.job(person.id, event.job_id))
             case TopUpApproved():
                 draft = await self._draft_of(person)
+            case TopUpToReview(topup_id=topup_id) | ReceiptJoined(topup_id=topup_id):
+                # Who is no administrator any more is not told.
+                with contextlib.suppress(NotAllowedError, NotFoundError):
+                    review = await self._kiebot.review(person.id, topup_id)
             case _:
                 pass
         now = news.Background(
-            catalog=self._kiebot.catalog,
-            multiplier=self._kiebot.terms.price_multiplier,
+            catalog=person.catalog,
+            terms=self._kiebot.terms,
             tz=self._tz,
             available=(await self._kiebot.wallet(person.id)).available,
             past=past,
             draft=draft,
+            review=review,
         )
         return news.screen(person.t, event, now)
 
@@ -227,6 +269,18 @@ class Conversation:
             for going in await self._going(person)
         )
 
+    async def in_work(self, user_id: UserId, job_id: JobId) -> Making | None:
+        """An open job as it is now, None where it is over; nothing is asked or stored by this."""
+        person = await self._person(user_id)
+        try:
+            job = await self._kiebot.job(user_id, job_id)
+        except NotFoundError:
+            return None
+        if not job.is_open:
+            return None
+        past = self._past(person, job)
+        return Making(screen=await self._in_work(person, past), output=past.output)
+
     async def is_idle(self, user_id: UserId) -> bool:
         """Whether nothing is being made for a person, and nothing is left to tell them."""
         if await self._kiebot.open_jobs(user_id):
@@ -239,14 +293,82 @@ class Conversation:
         """Read a result (MediaError). What a person attached is read by their frontend."""
         return self._kiebot.open_result(media.url)
 
+    async def review(self, user_id: UserId, topup_id: TopUpId) -> Screen | None:
+        """
+        A top-up as an administrator sees it now, None for who is none; nothing is asked or stored
+        by this.
+        """
+        person = await self._person(user_id)
+        try:
+            return evolve(await self._desk.request(person, topup_id), expects=None)
+        except (NotAllowedError, NotFoundError):
+            return None
+
+    @property
+    def notices(self) -> NoticeBoard:
+        """Where a frontend keeps which of its messages go on telling something."""
+        return self._kiebot.notices
+
+    async def sent_as(self, media: Media) -> SentFile | None:
+        """How a frontend sent this last."""
+        return await self._kiebot.sent_as(media.url, media.kind)
+
+    async def remember_sent(self, media: Media, sent: SentFile) -> None:
+        """Keep under which id a frontend has this, to send it when its address is gone."""
+        await self._kiebot.remember_sent(media.url, media.kind, sent)
+
+    async def report_not_sent(self, user_id: UserId, media: Media, why: str) -> None:
+        """Tell administrators that this could be sent in no way."""
+        await self._kiebot.report_not_sent(user_id, media.name, why)
+
+    async def _where(self, person: Person) -> Screen:
+        expect = await self._kiebot.expected(person.id)
+        match expect:
+            case Answer(job_id=job_id, param=name):
+                job = await self._kiebot.current(person.id, job_id)
+                if job.status is JobStatus.DRAFT:
+                    return await self._question(person, job, name)
+                return await self._shown(person, job)
+            case Receipt(topup_id=topup_id):
+                return self._transfer(person, await self._kiebot.topup(person.id, topup_id))
+            case Amount(topup_id=None, deed=None):
+                return await self._own_amount(person)
+            case Amount() | Reason() | Whom() if person.is_admin:
+                return await self._desk.ask(person, expect)
+            case _:
+                pass
+        draft = await self._kiebot.draft_of(person.id)
+        latest = [*await self._kiebot.jobs(person.id, 1), *([draft] if draft else [])]
+        if latest:
+            job = max(latest, key=lambda one: one.confirmed_at or one.updated_at)
+            # What is over is told as news, and is not told a second time here.
+            if job.is_open or job.status is JobStatus.DRAFT:
+                return await self._shown(person, job)
+        return await self._menu(person)
+
     # From what was done to a handler
 
     async def _person(self, user_id: UserId) -> Person:
         try:
-            user = await self._kiebot.user(user_id)
+            user, catalog = await self._kiebot.visitor(user_id)
         except NotFoundError:
-            user = await self._kiebot.greet(user_id, "", Language.of_locale(None))
-        return Person(user=user, t=_TEXTS[user.language])
+            await self._kiebot.greet(user_id, "", Language.of_locale(None))
+            user, catalog = await self._kiebot.visitor(user_id)
+        return Person(
+            user=user,
+            t=_TEXTS[user.language],
+            catalog=catalog,
+            # The console may do what administrators do, and is nobody to talk with.
+            is_admin=user_id in self._kiebot.terms.admins,
+        )
+
+    async def _note_visit(self, person: Person) -> None:
+        seen_at, now = person.user.seen_at, self._clock()
+        if seen_at is None or now - seen_at >= SEEN_EVERY:
+            await self._kiebot.saw(person.id)
+
+    def _blocked(self, person: Person) -> Screen:
+        return menu.blocked(person.t, self._kiebot.terms.support or "")
 
     async def _screen(self, person: Person, did: Did) -> Screen:
         try:
@@ -267,10 +389,14 @@ class Conversation:
                 return await self._press(person, action)
             case Say(text=text):
                 return await self._say(person, text)
-            case Attach(file=file):
-                return await self._attach(person, _as_attachment(file))
+            case Attach():
+                return await self._attach_with_words(person, did)
 
     async def _press(self, person: Person, action: Action) -> Screen:
+        if action.parts[0] == "admin":
+            # To anybody else it is a button that nobody knows.
+            screen = await self._desk.press(person, action) if person.is_admin else None
+            return await self._broken(person) if screen is None else screen
         for length in (3, 2, 1):
             route = self._ROUTES.get(action.parts[:length])
             rest = action.parts[length:]
@@ -282,7 +408,8 @@ class Conversation:
         expect = await self._kiebot.expected(person.id)
         command = _command(text)
         if command is not None:
-            if command not in COMMANDS:
+            is_known = command in COMMANDS and (command != "admin" or person.is_admin)
+            if not is_known:
                 return menu.unknown_command(person.t, expect)
             return await self._press(person, COMMANDS[command])
         match expect:
@@ -292,31 +419,47 @@ class Conversation:
             case Answer(job_id=job_id, param=name):
                 given = self._kiebot.answer(person.id, job_id, name, text)
                 return await self._answered(person, job_id, name, given)
-            case Amount(topup_id=topup_id):
-                if topup_id is None:
-                    return await self._start_topup(person, text)
-                return await self._correct(person, topup_id, text)
+            case Amount(topup_id=None, deed=None):
+                return await self._start_topup(person, text)
             case Receipt(topup_id=topup_id):
                 file = _linked(text)
                 if file is None:
                     return await self._receipt_again(person, topup_id)
                 return await self._take_receipt(person, topup_id, file)
-            case Reason(topup_id=topup_id):
-                reason = _clean(text, len(text))
-                if len(reason) > admin.REASON_CHARS:
-                    note = person.t.admin_reason_too_long(admin.REASON_CHARS)
-                    return admin.reason_question(person.t, topup_id, note)
-                if not reason:
-                    return admin.reason_question(person.t, topup_id, person.t.admin_not_a_text)
-                return await self._decide_against(person, topup_id, reason)
+            case Amount() | Reason() | Whom():
+                if not person.is_admin:
+                    return menu.nothing_asked(person.t, await self._visit(person), is_file=False)
+                return await self._desk.say(person, expect, text)
 
-    async def _attach(self, person: Person, file: Attachment) -> Screen:
+    async def _attach_with_words(self, person: Person, did: Attach) -> Screen:
+        """A file and its caption: two answers at once, where a text is asked before or after it."""
+        file = _as_attachment(did.file)
+        words = "" if _command(did.words) else did.words
+        before = await self._kiebot.expected(person.id)
+        if words and _asks_text(before):
+            screen = await self._say(person, words)
+            await self._kiebot.expect(person.id, screen.expects)
+            if not _asks_file(screen.expects):
+                return screen
+            return await self._attach(person, file, is_more=did.is_more)
+        screen = await self._attach(person, file, is_more=did.is_more)
+        if words and _asks_text(screen.expects) and screen.expects != before:
+            await self._kiebot.expect(person.id, screen.expects)
+            return await self._say(person, words)
+        return screen
+
+    async def _attach(self, person: Person, file: Attachment, *, is_more: bool = False) -> Screen:
         t, terms = person.t, self._kiebot.terms
-        match await self._kiebot.expected(person.id):
+        expect = await self._kiebot.expected(person.id)
+        match expect:
             case None:
                 topup = await self._kiebot.waiting_topup(person.id)
                 if topup is not None:
                     return await self._take_receipt(person, topup.id, file)
+                draft = await self._kiebot.draft_of(person.id) if is_more else None
+                if draft is not None:
+                    # One was asked for and several came: what the first led to stays.
+                    return await self._shown(person, draft, t.telegram_only_one)
                 return menu.nothing_asked(t, await self._visit(person), is_file=True)
             case Answer(job_id=job_id, param=name, form=form):
                 note = {
@@ -327,14 +470,14 @@ class Conversation:
                 }[form]
                 given = self._kiebot.answer(person.id, job_id, name, file)
                 return await self._answered(person, job_id, name, given, note)
-            case Amount(topup_id=topup_id):
-                if topup_id is None:
-                    return balance.amount_question(t, terms, t.not_an_amount_file)
-                return admin.amount_question(t, topup_id, terms, t.not_an_amount_file)
+            case Amount(topup_id=None, deed=None):
+                return balance.amount_question(t, terms, t.not_an_amount_file)
             case Receipt(topup_id=topup_id):
                 return await self._take_receipt(person, topup_id, file)
-            case Reason(topup_id=topup_id):
-                return admin.reason_question(t, topup_id, t.admin_not_a_text)
+            case Amount() | Reason() | Whom():
+                if not person.is_admin:
+                    return menu.nothing_asked(t, await self._visit(person), is_file=True)
+                return await self._desk.attach(person, expect)
 
     async def _sorry(self, person: Person, did: Did, error: UserError) -> Screen:
         """What a person sees of an error."""
@@ -355,23 +498,24 @@ class Conversation:
                     note,
                     await self._menu(person) if draft is None else await self._shown(person, draft),
                 )
-            case NotOnSaleError(model_id=model_id):
-                return menu.not_on_sale(t, self._kiebot.catalog.model(model_id))
+            case NotOnSaleError(model_id=model_id, why=why):
+                model = person.catalog.model(model_id)
+                return menu.not_on_sale(t, model, why if person.is_admin else "")
             case NotFoundError(what="model" | "category"):
-                return menu.no_such_model(t, self._kiebot.catalog, terms.price_multiplier)
+                return menu.no_such_model(t, person.catalog, terms.price_multiplier)
+            case BlockedError():
+                screen = self._blocked(person)
             case InvalidAmountError():
                 return balance.amount_question(t, terms, balance.wrong_amount(t, terms))
             case TopUpClosedError():
                 return balance.topup_closed(t)
             case TopUpCorrectedError(topup_id=topup_id):
-                return await self._request(person, topup_id)
+                return await self._desk.request(person, topup_id)
             case RefusedByStatusError(what="job", id=job_id):
                 return await self._became(person, job_id, t.old_button)
             case RefusedByStatusError(what="top-up", id=topup_id):
                 topup = await self._kiebot.topup(person.id, TopUpId(topup_id))
                 return balance.topup_now(t, topup)
-            case NotAllowedError():
-                screen = menu.message(t, t.not_allowed)
             case NotFoundError():
                 screen = menu.not_found(t)
             case _:
@@ -394,13 +538,13 @@ class Conversation:
 
     async def _categories(self, person: Person) -> Screen:
         terms = self._kiebot.terms
-        return menu.categories(person.t, self._kiebot.catalog, terms.price_multiplier)
+        return menu.categories(person.t, person.catalog, terms.price_multiplier)
 
     async def _models(self, person: Person, slug: str, page: str = "1") -> Screen:
-        catalog = self._kiebot.catalog
+        catalog = person.catalog
         category = catalog.category(slug)
         multiplier = self._kiebot.terms.price_multiplier
-        return menu.models(person.t, catalog, category, multiplier, _page(page))
+        return menu.models(person.t, catalog, category, multiplier, as_number(page, 1))
 
     async def _help(self, person: Person) -> Screen:
         return menu.help_(person.t)
@@ -420,20 +564,21 @@ class Conversation:
         return await self._speak(person, Language.EN)
 
     async def _paysupport(self, person: Person) -> Screen:
-        return menu.paysupport(person.t, person.id)
+        return menu.paysupport(person.t, person.id, self._kiebot.terms.support or "")
 
     async def _cancel_all(self, person: Person) -> Screen:
         """The command: whatever was begun is dropped."""
         t = person.t
-        match await self._kiebot.expected(person.id):
+        expect = await self._kiebot.expected(person.id)
+        match expect:
             case Answer(job_id=job_id):
                 return await self._cancel(person, job_id)
             case Receipt(topup_id=topup_id):
                 return await self._cancel_topup(person, topup_id)
-            case Amount(topup_id=None):
+            case Amount(topup_id=None, deed=None):
                 return menu.noted(t.question_dropped, await self._wallet(person))
-            case Amount(topup_id=str() as about) | Reason(topup_id=about):
-                return menu.noted(t.question_dropped, await self._request(person, about))
+            case Amount() | Reason() | Whom() if person.is_admin:
+                return await self._desk.drop(person, expect)
             case _:
                 pass
         draft = await self._kiebot.draft_of(person.id)
@@ -446,15 +591,15 @@ class Conversation:
     # Generation
 
     async def _begin(self, person: Person, key: str) -> Screen:
-        model = self._kiebot.catalog.by_key(key)
+        model = person.model(person.catalog.by_key(key).id)
         drafted = await self._kiebot.draft(person.id, model.id)
         return await self._drafted(person, drafted, is_first=True)
 
     async def _use(self, person: Person, job_id: str, key: str) -> Screen:
         """A result becomes the next model's input."""
-        job = await self._kiebot.job(person.id, _job_id(job_id))
-        made_by = self._kiebot.catalog.model(job.model_id)
-        model = self._kiebot.catalog.by_key(key)
+        job = await self._kiebot.job(person.id, as_job_id(job_id))
+        made_by = person.catalog.model(job.model_id)
+        model = person.catalog.by_key(key)
         param = generation.input_for(model, made_by.output)
         if param is None or job.result is None or not job.result.urls:
             raise NotFoundError("result", job_id)
@@ -470,68 +615,68 @@ class Conversation:
         return await self._drafted(person, drafted, is_first=True)
 
     async def _choose(self, person: Person, job_id: str, name: str, number: str) -> Screen:
-        given = self._kiebot.choose(person.id, _job_id(job_id), name, _page(number, 0))
+        given = self._kiebot.choose(person.id, as_job_id(job_id), name, as_number(number, 0))
         return await self._answered(person, job_id, name, given)
 
     async def _skip(self, person: Person, job_id: str, name: str) -> Screen:
-        if name == "reason" and self._kiebot.terms.is_admin(person.id):
+        if name == "reason" and person.is_admin:
             try:
-                return await self._decide_against(person, _topup_id(job_id), "")
+                return await self._desk.reject_without_reason(person, job_id)
             except NotFoundError:
                 pass  # a model may well ask a question of this name
-        given = self._kiebot.skip(person.id, _job_id(job_id), name)
+        given = self._kiebot.skip(person.id, as_job_id(job_id), name)
         return await self._answered(person, job_id, name, given)
 
     async def _files_done(self, person: Person, job_id: str, name: str) -> Screen:
-        given = self._kiebot.finish_files(person.id, _job_id(job_id), name)
+        given = self._kiebot.finish_files(person.id, as_job_id(job_id), name)
         return await self._answered(person, job_id, name, given)
 
     async def _files_anew(self, person: Person, job_id: str, name: str) -> Screen:
-        given = self._kiebot.clear_files(person.id, _job_id(job_id), name)
+        given = self._kiebot.clear_files(person.id, as_job_id(job_id), name)
         return await self._answered(person, job_id, name, given)
 
     async def _open(self, person: Person, job_id: str, name: str, page: str = "1") -> Screen:
         """A question of a draft, whether it was answered before or not."""
-        job = await self._kiebot.current(person.id, _job_id(job_id))
+        job = await self._kiebot.current(person.id, as_job_id(job_id))
         if job.status is not JobStatus.DRAFT:
             return await self._shown(person, job, person.t.old_button)
-        return await self._question(person, job, name, page=_page(page))
+        return await self._question(person, job, name, page=as_number(page, 1))
 
     async def _continue(self, person: Person, job_id: str) -> Screen:
         return await self._became(person, job_id)
 
     async def _tune(self, person: Person, job_id: str) -> Screen:
-        job = await self._kiebot.current(person.id, _job_id(job_id))
+        job = await self._kiebot.current(person.id, as_job_id(job_id))
         if job.status is not JobStatus.DRAFT:
             return await self._shown(person, job, person.t.old_button)
-        return generation.settings(person.t, self._kiebot.model(job.model_id), job)
+        return generation.settings(person.t, person.model(job.model_id), job)
 
     async def _confirm(self, person: Person, job_id: str) -> Screen:
         try:
-            job = await self._kiebot.confirm(person.id, _job_id(job_id))
+            job = await self._kiebot.confirm(person.id, as_job_id(job_id))
         except RefusedByStatusError:
-            job = await self._kiebot.current(person.id, _job_id(job_id))
+            job = await self._kiebot.current(person.id, as_job_id(job_id))
             note = person.t.offer_changed if job.id != job_id else ""
             return await self._shown(person, job, note)
         return await self._shown(person, job)
 
     async def _cancel(self, person: Person, job_id: str) -> Screen:
-        job = await self._kiebot.cancel(person.id, _job_id(job_id))
+        job = await self._kiebot.cancel(person.id, as_job_id(job_id))
         if job.status is not JobStatus.CANCELLED or job.replaced_by is not None:
             return await self._became(person, job.id, person.t.old_button)
         try:
-            shelf = await self._models(person, self._kiebot.catalog.model(job.model_id).category)
+            shelf = await self._models(person, person.catalog.model(job.model_id).category)
         except NotFoundError:
             shelf = await self._categories(person)
         return menu.noted(person.t.draft_dropped, shelf)
 
     async def _again(self, person: Person, job_id: str) -> Screen:
-        return await self._drafted(person, await self._kiebot.again(person.id, _job_id(job_id)))
+        return await self._drafted(person, await self._kiebot.again(person.id, as_job_id(job_id)))
 
     async def _edit(self, person: Person, job_id: str, name: str | None = None) -> Screen:
         """The same once more, with one answer to be given anew: the primary one, or this one."""
-        drafted = await self._kiebot.again(person.id, _job_id(job_id))
-        model = self._kiebot.model(drafted.job.model_id)
+        drafted = await self._kiebot.again(person.id, as_job_id(job_id))
+        model = person.model(drafted.job.model_id)
         primary = params.primary(model)
         name = name or (None if primary is None else primary.name)
         if name is None or not any(param.name == name for param in model.params):
@@ -550,10 +695,10 @@ class Conversation:
         try:
             drafted = await given
         except InvalidAnswerError as error:
-            job = await self._kiebot.current(person.id, _job_id(job_id))
+            job = await self._kiebot.current(person.id, as_job_id(job_id))
             if job.status is not JobStatus.DRAFT or error.problem is AnswerProblem.UNKNOWN:
                 return await self._shown(person, job, person.t.old_button)
-            model = self._kiebot.model(job.model_id)
+            model = person.model(job.model_id)
             note = note or generation.problem(person.t, model, error)
             return await self._question(person, job, name, note=note)
         return await self._drafted(person, drafted)
@@ -564,7 +709,7 @@ class Conversation:
             return await self._shown(person, drafted.job)
         intro = ""
         if is_first:
-            model = self._kiebot.model(drafted.job.model_id)
+            model = person.model(drafted.job.model_id)
             usual = await self._kiebot.usual_time(model.id)
             multiplier = self._kiebot.terms.price_multiplier
             intro = menu.headline(person.t, model, multiplier, usual)
@@ -580,14 +725,14 @@ class Conversation:
         note: str = "",
         page: int = 1,
     ) -> Screen:
-        model = self._kiebot.model(job.model_id)
+        model = person.model(job.model_id)
         try:
             param = params.param_for(model, job.params, name)
         except InvalidAnswerError:
             return await self._shown(person, job, person.t.old_button)
         return generation.question(
             person.t,
-            self._kiebot.catalog,
+            person.catalog,
             model,
             job,
             param,
@@ -599,7 +744,7 @@ class Conversation:
 
     async def _became(self, person: Person, job_id: str, note: str = "") -> Screen:
         """A job, or what took its place, as it is."""
-        job = await self._kiebot.current(person.id, _job_id(job_id))
+        job = await self._kiebot.current(person.id, as_job_id(job_id))
         return await self._shown(person, job, note)
 
     async def _shown(self, person: Person, job: Job, note: str = "") -> Screen:
@@ -609,19 +754,21 @@ class Conversation:
             case JobStatus.DRAFT:
                 return menu.noted(note, await self._shown_draft(person, job))
             case JobStatus.QUEUED | JobStatus.RUNNING:
-                past = self._past(job)
-                elapsed, usual = await self._pace(job)
-                screen = generation.in_work(t, past.title, past.output, job, elapsed, usual)
+                screen = await self._in_work(person, self._past(person, job))
             case JobStatus.CANCELLED:
-                model = self._past(job).model
-                screen = generation.draft_cancelled(t, self._kiebot.catalog, job, model)
+                model = self._past(person, job).model
+                screen = generation.draft_cancelled(t, person.catalog, job, model)
             case JobStatus.SUCCEEDED | JobStatus.FAILED | JobStatus.REFUNDED:
                 return self._over(person, job)
         return menu.noted(note, screen)
 
+    async def _in_work(self, person: Person, past: Past) -> Screen:
+        elapsed, usual = await self._pace(past.job)
+        return generation.in_work(person.t, past.title, past.output, past.job, elapsed, usual)
+
     async def _shown_draft(self, person: Person, job: Job) -> Screen:
         t, multiplier = person.t, self._kiebot.terms.price_multiplier
-        model = self._kiebot.model(job.model_id)
+        model = person.model(job.model_id)
         question = drafts.question(model, job.params)
         if question is not None:
             return await self._question(person, job, question.name)
@@ -651,6 +798,7 @@ class Conversation:
             await self._movements(person, entries),
             await self._kiebot.waiting_topup(person.id),
             self._tz,
+            is_open=self._kiebot.terms.payment is not None,
         )
 
     async def _amounts(self, person: Person) -> Screen:
@@ -668,11 +816,11 @@ class Conversation:
         return self._transfer(person, await self._kiebot.start_topup(person.id, roubles))
 
     async def _open_topup(self, person: Person, topup_id: str) -> Screen:
-        topup = await self._kiebot.topup(person.id, _topup_id(topup_id))
+        topup = await self._kiebot.topup(person.id, as_topup_id(topup_id))
         return self._transfer(person, topup)
 
     async def _cancel_topup(self, person: Person, topup_id: str) -> Screen:
-        topup = await self._kiebot.cancel_topup(person.id, _topup_id(topup_id))
+        topup = await self._kiebot.cancel_topup(person.id, as_topup_id(topup_id))
         if topup.status is TopUpStatus.CANCELLED:
             return balance.topup_dropped(person.t)
         return balance.topup_now(person.t, topup)
@@ -706,11 +854,11 @@ class Conversation:
         titles: dict[JobId, str] = {}
         if any(entry.job_id is not None for entry in entries):
             latest = await self._kiebot.jobs(person.id, 2 * ENTRIES)
-            titles = {job.id: self._past(job).title for job in latest}
+            titles = {job.id: self._past(person, job).title for job in latest}
         for entry in entries:
             if entry.job_id is not None and entry.job_id not in titles:
                 job = await self._kiebot.job(person.id, entry.job_id)
-                titles[job.id] = self._past(job).title
+                titles[job.id] = self._past(person, job).title
         return tuple(
             balance.Movement(entry=e, title=None if e.job_id is None else titles[e.job_id])
             for e in entries
@@ -721,9 +869,9 @@ class Conversation:
     async def _jobs(self, person: Person, cursor: str | None = None) -> Screen:
         before = None
         if cursor is not None:
-            before = (await self._kiebot.job(person.id, _job_id(cursor))).id
+            before = (await self._kiebot.job(person.id, as_job_id(cursor))).id
         jobs = await self._kiebot.jobs(person.id, JOBS + 1, before)
-        shown = [self._past(job) for job in jobs[:JOBS]]
+        shown = [self._past(person, job) for job in jobs[:JOBS]]
         older = shown[-1].job.id if len(jobs) > JOBS else None
         return history.jobs(person.t, shown, older, self._tz, is_first=cursor is None)
 
@@ -734,7 +882,7 @@ class Conversation:
         return await self._became(person, job_id)
 
     async def _files(self, person: Person, job_id: str) -> Screen:
-        job = await self._kiebot.job(person.id, _job_id(job_id))
+        job = await self._kiebot.job(person.id, as_job_id(job_id))
         if job.result is None:
             return await self._became(person, job_id)
         return self._over(person, job, as_files=True)
@@ -742,8 +890,8 @@ class Conversation:
     def _over(self, person: Person, job: Job, *, as_files: bool = False) -> Screen:
         return history.job(
             person.t,
-            self._past(job),
-            self._kiebot.catalog,
+            self._past(person, job),
+            person.catalog,
             self._kiebot.terms.price_multiplier,
             self._tz,
             as_files=as_files,
@@ -761,69 +909,24 @@ class Conversation:
         movements = await self._movements(person, shown)
         return balance.ledger(person.t, movements, older, self._tz, is_first=cursor is None)
 
-    # Administrators
+    # Questions that are asked again
 
-    async def _requests(self, person: Person) -> Screen:
-        waiting = await self._kiebot.topups_to_review(person.id)
-        return admin.topups(person.t, waiting, self._tz)
-
-    async def _show_request(self, person: Person, topup_id: str) -> Screen:
-        return await self._request(person, _topup_id(topup_id))
-
-    async def _approve(self, person: Person, topup_id: str, roubles: str | None = None) -> Screen:
-        amount = None if roubles is None else parse_roubles(roubles)
-        if roubles is not None and amount is None:
-            return await self._broken(person)
-        # Where it is refused, the request says what was decided, or what is to be confirmed.
-        with contextlib.suppress(RefusedByStatusError, TopUpCorrectedError):
-            await self._kiebot.approve_topup(person.id, _topup_id(topup_id), amount)
-        return await self._request(person, _topup_id(topup_id))
-
-    async def _correct(self, person: Person, topup_id: TopUpId, roubles: str) -> Screen:
-        try:
-            await self._kiebot.correct_topup(person.id, topup_id, roubles)
-        except InvalidAmountError:
-            terms = self._kiebot.terms
-            wrong = balance.wrong_amount(person.t, terms)
-            return admin.amount_question(person.t, topup_id, terms, wrong)
-        except RefusedByStatusError:
-            pass  # the request says what was decided
-        return await self._request(person, topup_id)
-
-    async def _ask_reason(self, person: Person, topup_id: str) -> Screen:
-        topup, _ = await self._kiebot.topup_to_review(person.id, _topup_id(topup_id))
-        if topup.status is not TopUpStatus.MANUAL_REVIEW:
-            return await self._request(person, topup.id)
-        return admin.reason_question(person.t, topup.id)
-
-    async def _ask_amount(self, person: Person, topup_id: str) -> Screen:
-        topup, _ = await self._kiebot.topup_to_review(person.id, _topup_id(topup_id))
-        if topup.status is not TopUpStatus.MANUAL_REVIEW:
-            return await self._request(person, topup.id)
-        return admin.amount_question(person.t, topup.id, self._kiebot.terms)
-
-    async def _decide_against(self, person: Person, topup_id: TopUpId, why: str) -> Screen:
-        # Where it is refused, the request says what was decided.
-        with contextlib.suppress(RefusedByStatusError):
-            await self._kiebot.reject_topup(person.id, topup_id, why)
-        return await self._request(person, topup_id)
-
-    async def _request(self, person: Person, topup_id: str) -> Screen:
-        topup, owner = await self._kiebot.topup_to_review(person.id, TopUpId(topup_id))
-        earlier, seen = await self._kiebot.topup_background(person.id, topup)
-        decided_by = ""
-        if topup.reviewed_by is not None:
-            # The operator at the console is no user.
-            with contextlib.suppress(NotFoundError):
-                decided_by = (await self._kiebot.user(topup.reviewed_by)).name
-        case = admin.Case(
-            topup=topup,
-            person=owner,
-            topped_up=tuple(entry.amount for entry in earlier),
-            seen_in=None if seen is None else seen.id,
-            decided_by=decided_by,
-        )
-        return admin.request(person.t, case, self._tz)
+    async def _ask_again(self, person: Person, expect: Expect) -> Screen | None:
+        """The screen of an open question; None where it leads nowhere any more."""
+        match expect:
+            case Answer(job_id=job_id, param=name):
+                job = await self._kiebot.job(person.id, job_id)
+                if job.status is not JobStatus.DRAFT:
+                    return None
+                return await self._question(person, job, name)
+            case Receipt(topup_id=topup_id):
+                topup = await self._kiebot.topup(person.id, topup_id)
+                is_open = topup.status is TopUpStatus.PENDING
+                return self._transfer(person, topup) if is_open else None
+            case Amount(topup_id=None, deed=None):
+                return await self._own_amount(person)
+            case _:
+                return None
 
     # What screens say
 
@@ -833,7 +936,8 @@ class Conversation:
             wallet=await self._kiebot.wallet(person.id),
             open_jobs=len(await self._kiebot.open_jobs(person.id)),
             draft=await self._draft_of(person),
-            is_admin=self._kiebot.terms.is_admin(person.id),
+            topup=await self._kiebot.waiting_topup(person.id),
+            is_admin=person.is_admin,
         )
 
     async def _draft_of(self, person: Person) -> tuple[Job, Model] | None:
@@ -841,14 +945,14 @@ class Conversation:
         draft = await self._kiebot.draft_of(person.id)
         if draft is None:
             return None
-        model = self._past(draft).model
+        model = self._past(person, draft).model
         return None if model is None or not model.on_sale else (draft, model)
 
     async def _going(self, person: Person) -> tuple[Going, ...]:
         going = []
         for job in await self._kiebot.open_jobs(person.id):
             elapsed, usual = await self._pace(job)
-            title = self._past(job).title
+            title = self._past(person, job).title
             going.append(Going(job=job, title=title, elapsed=elapsed, usual=usual))
         return tuple(going)
 
@@ -857,10 +961,9 @@ class Conversation:
         elapsed = self._clock() - (job.confirmed_at or job.created_at)
         return max(elapsed, timedelta()), await self._kiebot.usual_time(job.model_id)
 
-    def _past(self, job: Job) -> Past:
-        try:
-            model = self._kiebot.catalog.model(job.model_id)
-        except NotFoundError:
+    def _past(self, person: Person, job: Job) -> Past:
+        model = person.catalog.find(job.model_id)
+        if model is None:
             return Past(job=job, model=None)
         quote = None
         if model.on_sale:
@@ -902,30 +1005,8 @@ class Conversation:
         ("lang", "ru"): Route(_speak_russian),
         ("lang", "en"): Route(_speak_english),
         ("paysupport", "main"): Route(_paysupport),
-        ("admin", "topups"): Route(_requests),
-        ("admin", "topup", "show"): Route(_show_request, 1, 1),
-        ("admin", "topup", "approve"): Route(_approve, 1, 2),
-        ("admin", "topup", "reject"): Route(_ask_reason, 1, 1),
-        ("admin", "topup", "amount"): Route(_ask_amount, 1, 1),
     }
     """What each action does: its fixed parts, the handler, and how many parts follow."""
-
-
-def _job_id(text: str) -> JobId:
-    """NotFoundError for what can be no id, before any database sees it."""
-    if not _ID.fullmatch(text):
-        raise NotFoundError("job", text)
-    return JobId(text)
-
-
-def _topup_id(text: str) -> TopUpId:
-    if not _ID.fullmatch(text):
-        raise NotFoundError("top-up", text)
-    return TopUpId(text)
-
-
-def _page(text: str, otherwise: int = 1) -> int:
-    return int(text) if _NUMBER.fullmatch(text) else otherwise
 
 
 def _command(text: str) -> str | None:
@@ -937,17 +1018,9 @@ def _command(text: str) -> str | None:
     return None if match is None else match[1].lower()
 
 
-def _clean(text: str, most: int) -> str:
-    """Without what no database takes and no screen shows."""
-    kept = (
-        char for char in text if unicodedata.category(char) not in {"Cc", "Cs"} or char in "\n\t"
-    )
-    return "".join(kept).strip()[:most]
-
-
 def _as_attachment(file: Attachment) -> Attachment:
-    mime = None if file.mime is None else _clean(file.mime, NAME_CHARS)
-    return evolve(file, name=_clean(file.name, NAME_CHARS), mime=mime)
+    mime = None if file.mime is None else clean(file.mime, NAME_CHARS)
+    return evolve(file, name=clean(file.name, NAME_CHARS), mime=mime)
 
 
 def _linked(text: str) -> Attachment | None:
@@ -955,11 +1028,19 @@ def _linked(text: str) -> Attachment | None:
     address = text.strip()
     if not _ADDRESS.fullmatch(address) or len(address) > params.MAX_ADDRESS:
         return None
-    return Attachment(reference=address) if address == _clean(address, len(address)) else None
+    return Attachment(reference=address) if address == clean(address, len(address)) else None
+
+
+def _asks_text(expect: Expect | None) -> bool:
+    return isinstance(expect, Answer) and expect.form is AnswerForm.TEXT
+
+
+def _asks_file(expect: Expect | None) -> bool:
+    return isinstance(expect, Answer) and expect.form is AnswerForm.FILE
 
 
 def _is_receipt(file: Attachment) -> bool:
-    if file.reference != _clean(file.reference, len(file.reference)):
+    if file.reference != clean(file.reference, len(file.reference)):
         return False
     is_picture = kind_of(file.mime) is MediaKind.IMAGE
     return file.mime is None or is_picture or file.mime == "application/pdf"

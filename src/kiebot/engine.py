@@ -24,6 +24,7 @@ from kiebot.core.errors import (
     KieRejectedError,
     KieUnavailableError,
     MediaError,
+    MediaTrouble,
     StaleError,
     StorageError,
 )
@@ -67,7 +68,7 @@ ALERT_PAUSE = timedelta(hours=1)
 LOAD_FOR = timedelta(seconds=5)
 """How long a count of the running jobs is good enough."""
 
-LAST_ANSWER = timedelta(seconds=5)
+LAST_ANSWER = timedelta(seconds=3)
 """
 How long who is stopped waits for the answer to a create that is under way. Our choice: KIE answers
 in about a second, and who stops us (Docker after 10 s) is patient for as long.
@@ -140,6 +141,11 @@ class Engine:
         except KieUnavailableError:
             return await self._move(job, lead, lambda now, at: jobs.wait(now, self._retry(now), at))
         except (MediaError, TimeoutError) as error:
+            if isinstance(error, MediaError) and error.trouble is MediaTrouble.NOT_NOW:
+                log.info("a file is read later: %s", error.why, extra={"job_id": job.id})
+                return await self._move(
+                    job, lead, lambda now, at: jobs.wait(now, self._retry(now), at)
+                )
             detail = str(error) or "the files take too long to be read"
             failure = Failure(reason=FailReason.UNREADABLE_FILE, detail=detail)
             return await self._fail(job, lead, failure)

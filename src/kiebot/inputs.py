@@ -22,6 +22,7 @@ LOOK_S = 20.0
 
 _PROBLEMS = {
     MediaTrouble.GONE: AnswerProblem.FILE_GONE,
+    MediaTrouble.NOT_NOW: AnswerProblem.TOO_SLOW,
     MediaTrouble.NOT_PUBLIC: AnswerProblem.NOT_PUBLIC,
     MediaTrouble.TOO_SLOW: AnswerProblem.TOO_SLOW,
     MediaTrouble.TOO_LARGE: AnswerProblem.FILE_TOO_LARGE,
@@ -137,5 +138,6 @@ def _refusal(
 ) -> InvalidAnswerError:
     limit = None
     if error.trouble is MediaTrouble.TOO_LARGE:
-        limit = min(param.max_mb or MAX_FILE_BYTES // MB, MAX_FILE_BYTES // MB)
+        most = min(error.most_bytes or MAX_FILE_BYTES, MAX_FILE_BYTES) // MB
+        limit = min(param.max_mb or most, most)
     return InvalidAnswerError(param.name, _PROBLEMS[error.trouble], given=file.name, limit=limit)

@@ -8,7 +8,6 @@ jobs and untold events, as every step does.
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,7 +15,13 @@ from attrs import frozen
 
 from kiebot.app import Kiebot
 from kiebot.core.dialog.screen import Screen
-from kiebot.core.errors import FrontendRefusedError, KiebotError, LeadLostError
+from kiebot.core.errors import (
+    FrontendRefusedError,
+    FrontendUnavailableError,
+    KiebotError,
+    LeadLostError,
+    StorageError,
+)
 from kiebot.core.events import Event, Untold
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
@@ -30,13 +35,19 @@ AT_ONCE = 16
 """Jobs of a lane, or people, looked after side by side: one slow answer holds up nobody else."""
 
 BATCH = 200
-"""Events, or jobs of one `step`, read at a time."""
+"""Jobs of one `step` read at a time."""
+
+NEWS = 16
+"""Events told to a person before others have their turn."""
 
 AT_ONCE_OF_ONE = 4
 """Jobs of one person that are submitted side by side: files may be slow, and others wait."""
 
 ROWS = 4 * AT_ONCE
-"""Due jobs of a lane read at a time: a person who has many must not hide all others."""
+"""
+Due jobs of a lane, or people with news, read at a time: a person who has many jobs must not hide
+all others.
+"""
 
 IDLE_S = 1.0
 """How soon work and news that another process left are noticed."""
@@ -77,6 +88,8 @@ class Worker:
         self._local = audience is not None
         self._resting: dict[object, float] = {}
         self._seen: int | None = None
+        self._told_last: UserId | None = None
+        self._stopping = asyncio.Event()
         self._swept_at = float("-inf")
         self._credits_at = float("-inf")
 
@@ -95,51 +108,81 @@ class Worker:
         await self.tell()
 
     async def run(self) -> None:
-        """Work and tell until cancelled."""
+        """Work and tell until cancelled, or told to stop."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._forever(self._work))
             if self._frontend is not None:
                 group.create_task(self._forever(self._tell))
 
-    async def tell(self) -> None:
-        """Tell everybody what they were not told yet: each in order, people side by side."""
+    async def serve(self, lead: Lead) -> None:
+        """
+        Work and tell under a lead that somebody else keeps, until it is lost, or told to stop:
+        then when what is in hand is finished.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._until_over(lead, lambda: self._work_under(lead)))
+            if self._frontend is not None:
+                group.create_task(self._until_over(lead, lambda: self._tell(lead)))
+
+    def stop(self) -> None:
+        """Take nothing up any more; what is in hand is finished."""
+        self._stopping.set()
+
+    async def tell(self, lead: Lead | None = None) -> None:
+        """
+        Tell everybody what they were not told yet: each in order, people side by side.
+
+        With a lead nothing is said when it is lost (LeadLostError, where it was lost meanwhile).
+        """
         if self._frontend is None:
             return
-        by_person: dict[UserId, list[Untold]] = defaultdict(list)
-        for untold in await self._untold():
-            by_person[untold.event.user_id].append(untold)
-        some = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(self._tell_person(some, events) for events in by_person.values()))
+        telling: dict[UserId, asyncio.Task[None]] = {}
+        try:
+            while True:
+                await self._take_up_news(telling, lead)
+                if not telling:
+                    return
+                await asyncio.wait(telling.values(), return_when=asyncio.FIRST_COMPLETED)
+                _reap(telling)
+        finally:
+            await _cancel(telling.values())
 
     async def has_told(self) -> bool:
         """Whether nothing is left to tell here, also of what another frontend told meanwhile."""
-        return not await self._untold()
+        return not await self._awaiting(None, 1)
 
     # Work
 
     async def _work(self) -> None:
         async with self._kiebot.lead(self.scope) as lead:
-            log.debug("leading", extra={"scope": self.scope, "token": lead.token})
-            lanes: dict[Lane, dict[JobId, _Step]] = {lane: {} for lane in Lane}
-            watch = asyncio.create_task(self._watch_credits(lead))
-            try:
-                while not lead.lost.is_set():
-                    beat = self._kiebot.pulse.next()
-                    await self._sweep(lead)
-                    for lane, at_work in lanes.items():
-                        await self._take_up(lane, at_work, lead)
-                    steps = [step.task for at_work in lanes.values() for step in at_work.values()]
-                    pause = await self._kiebot.next_due_in(local=self._local)
-                    if pause is None or steps or self._resting:
-                        # A due job that is being worked on is no reason to look again at once.
-                        pause = IDLE_S
-                    await _first(min(pause, IDLE_S), (beat, lead.lost), steps)
-                    for at_work in lanes.values():
-                        for job_id in [id_ for id_, step in at_work.items() if step.task.done()]:
-                            at_work.pop(job_id).task.result()
-            finally:
+            await self._work_under(lead)
+
+    async def _work_under(self, lead: Lead) -> None:
+        log.debug("leading", extra={"scope": self.scope, "token": lead.token})
+        lanes: dict[Lane, dict[JobId, _Step]] = {lane: {} for lane in Lane}
+        watch = asyncio.create_task(self._watch_credits(lead))
+        try:
+            while not self._is_over(lead):
+                beat = self._kiebot.pulse.next()
+                await self._sweep(lead)
+                for lane, at_work in lanes.items():
+                    await self._take_up(lane, at_work, lead)
                 steps = [step.task for at_work in lanes.values() for step in at_work.values()]
-                await _cancel([watch, *steps])
+                pause = await self._kiebot.next_due_in(local=self._local)
+                if pause is None or steps or self._resting:
+                    # A due job that is being worked on is no reason to look again at once.
+                    pause = IDLE_S
+                await _first(min(pause, IDLE_S), (beat, lead.lost, self._stopping), steps)
+                for at_work in lanes.values():
+                    for job_id in [id_ for id_, step in at_work.items() if step.task.done()]:
+                        at_work.pop(job_id).task.result()
+            steps = [step.task for at_work in lanes.values() for step in at_work.values()]
+            if steps and not lead.lost.is_set():
+                # A call that KIE answers to nobody could be paid twice.
+                await asyncio.wait(steps)
+        finally:
+            steps = [step.task for at_work in lanes.values() for step in at_work.values()]
+            await _cancel([watch, *steps])
 
     async def _take_up(self, lane: Lane, at_work: "dict[JobId, _Step]", lead: Lead) -> None:
         """Begin a step of each due job of a lane that has a free place."""
@@ -163,6 +206,9 @@ class Worker:
             await self._kiebot.advance(job_id, lead, self._open_file)
         except LeadLostError:
             raise
+        except StorageError as error:
+            log.warning("job step interrupted: %s", error, extra={"job_id": job_id})
+            self._rest(job_id)
         except Exception:
             # One job's trouble is its own: it is tried again, and the others go on.
             log.exception("job step failed", extra={"job_id": job_id})
@@ -200,55 +246,133 @@ class Worker:
 
     # Telling
 
-    async def _tell(self) -> None:
-        while True:
-            beat = self._kiebot.pulse.next()
-            await self.tell()
-            await _first(IDLE_S, (beat,))
-
-    async def _untold(self) -> Sequence[Untold]:
-        if self._audience is None:
-            return await self._kiebot.untold(BATCH, local=False)
-        if self._seen is None:
-            self._seen = await self._kiebot.last_event(self._audience)
-        return await self._kiebot.untold_of(self._audience, BATCH, self._seen)
-
-    async def _tell_person(self, some: asyncio.Semaphore, events: Sequence[Untold]) -> None:
-        async with some:
-            for untold in events:
-                user_id = untold.event.user_id
-                if self._rests(user_id):
-                    return
+    async def _tell(self, lead: Lead | None = None) -> None:
+        ends = (self._stopping,) if lead is None else (self._stopping, lead.lost)
+        telling: dict[UserId, asyncio.Task[None]] = {}
+        try:
+            while not any(end.is_set() for end in ends):
+                beat = self._kiebot.pulse.next()
                 try:
-                    assert self._frontend is not None
-                    await self._frontend.show(user_id, await self._make_screen(untold.event))
-                except FrontendRefusedError:
-                    # Who cannot be reached counts as told: the result stays in the history.
-                    log.info("person cannot be reached", extra={"user_id": user_id})
-                except Exception:
-                    log.exception(
-                        "telling failed", extra={"user_id": user_id, "event_id": untold.id}
-                    )
-                    self._rest(user_id)
+                    await self._take_up_news(telling, lead)
+                except StorageError as error:
+                    # Who is being told already is told to the end.
+                    log.warning("nothing is told: %s", error)
+                    await _first(REST_S, ends)
+                else:
+                    await _first(IDLE_S, (beat, *ends), telling.values())
+                _reap(telling)
+            if telling and (lead is None or not lead.lost.is_set()):
+                # What is half said is said to its end.
+                await asyncio.wait(telling.values())
+                _reap(telling)
+        finally:
+            await _cancel(telling.values())
+
+    async def _take_up_news(
+        self, telling: dict[UserId, asyncio.Task[None]], lead: Lead | None
+    ) -> None:
+        """
+        Begin to tell people who have news, as far as there are free places: whoever comes after
+        the one who had the last turn, and once around.
+        """
+        if lead is not None and not self._may_tell(lead):
+            return
+        around_to, is_around = self._told_last, self._told_last is None
+        while len(telling) < AT_ONCE:
+            # Not many more rows than can be of use: who is being told or rests is found as well.
+            limit = ROWS + len(self._resting)
+            people = await self._awaiting(self._told_last, limit)
+            for user_id in people:
+                if len(telling) >= AT_ONCE:
                     return
-                await self._kiebot.told(untold.id)
+                if is_around and around_to is not None and user_id > around_to:
+                    return
+                self._told_last = user_id
+                if user_id not in telling and not self._rests(user_id):
+                    telling[user_id] = asyncio.create_task(self._tell_person(user_id, lead))
+            if len(people) < limit:
+                self._told_last = None
+                if is_around:
+                    return
+                is_around = True
+
+    async def _awaiting(self, after: UserId | None, limit: int) -> Sequence[UserId]:
+        """People who have news, by their ids, those above `after`."""
+        if self._audience is None:
+            return await self._kiebot.awaiting(limit, after, local=False)
+        has_news = after is None and await self._news_of(self._audience, 1)
+        return [self._audience] if has_news else []
+
+    async def _news_of(self, user_id: UserId, limit: int) -> Sequence[Untold]:
+        if self._audience is None:
+            return await self._kiebot.untold_of(user_id, limit)
+        if self._seen is None:
+            self._seen = await self._kiebot.last_event(user_id)
+        return await self._kiebot.untold_of(user_id, limit, self._seen)
+
+    async def _tell_person(self, user_id: UserId, lead: Lead | None) -> None:
+        """Some of their news, in order; they rest where that does not work now."""
+        about: dict[str, object] = {"user_id": user_id}
+        try:
+            for untold in await self._news_of(user_id, NEWS):
+                if lead is not None and not self._may_tell(lead):
+                    return
+                about["event_id"] = untold.id
+                await self._show(user_id, untold.event)
+                await self._kiebot.told(untold.id, lead)
                 if self._seen is not None:
                     self._seen = max(self._seen, untold.id)
+        except LeadLostError:
+            raise
+        except FrontendUnavailableError as error:
+            log.info("told later: %s", error, extra=about)
+            self._rest(user_id, error.retry_s or REST_S)
+        except StorageError as error:
+            log.warning("told later: %s", error, extra=about)
+            self._rest(user_id)
+        except Exception:
+            log.exception("telling failed", extra=about)
+            self._rest(user_id)
+
+    async def _show(self, user_id: UserId, event: Event) -> None:
+        assert self._frontend is not None
+        try:
+            await self._frontend.show(user_id, await self._make_screen(event))
+        except FrontendRefusedError:
+            # Who cannot be reached counts as told: the result stays in the history.
+            log.info("person cannot be reached", extra={"user_id": user_id})
+
+    def _may_tell(self, lead: Lead) -> bool:
+        return lead.holds() and not self._is_over(lead)
 
     # Pace
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        while not self._stopping.is_set():
             try:
                 await work()
             except* LeadLostError:
                 log.warning("the lead is lost", extra={"scope": self.scope})
             except* KiebotError as errors:
-                log.error("work interrupted: %s", errors.exceptions[0])  # noqa: TRY400
+                log.warning("work interrupted: %s", errors.exceptions[0])
                 await asyncio.sleep(REST_S)
 
-    def _rest(self, what: object) -> None:
-        self._resting[what] = asyncio.get_running_loop().time() + REST_S
+    async def _until_over(self, lead: Lead, work: Callable[[], Awaitable[None]]) -> None:
+        while not self._is_over(lead):
+            try:
+                await work()
+            except LeadLostError:
+                return
+            except KiebotError as error:
+                # Nobody's mistake, and made up for.
+                log.warning("work interrupted: %s", error)
+                await _first(REST_S, (lead.lost, self._stopping))
+
+    def _is_over(self, lead: Lead) -> bool:
+        return self._stopping.is_set() or lead.lost.is_set()
+
+    def _rest(self, what: object, seconds: float = REST_S) -> None:
+        self._resting[what] = asyncio.get_running_loop().time() + seconds
 
     def _rests(self, what: object) -> bool:
         until = self._resting.get(what)
@@ -281,8 +405,15 @@ async def _first(
         await _cancel(waits)
 
 
+def _reap(tasks: dict[UserId, asyncio.Task[None]]) -> None:
+    """Take out those that are done, and raise what one of them raised."""
+    for key in [key for key, task in tasks.items() if task.done()]:
+        tasks.pop(key).result()
+
+
 async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    pending = [task for task in tasks if not task.done()]
-    for task in pending:
+    """End them all; how each ended, or had ended, is nobody's business any more."""
+    ended = list(tasks)
+    for task in ended:
         task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
+    await asyncio.gather(*ended, return_exceptions=True)

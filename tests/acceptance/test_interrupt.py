@@ -1,14 +1,14 @@
 """People change their minds, mistype and leave: nothing they paid for is lost by it."""
 
-from tests.acceptance.conftest import OpenShop
+from tests.acceptance.conftest import OpenConsoleShop, OpenShop
 from tests.acceptance.person import GRANT_KOP, PICTURE_MODEL, PRICE_KOP
 
 
-def test_ctrl_c_leaves_the_question(open_terminal_shop: OpenShop) -> None:
+def test_ctrl_c_leaves_the_question(open_terminal_shop: OpenConsoleShop) -> None:
     shop = open_terminal_shop()
     person = shop.person()
     person.presses(PICTURE_MODEL)
-    person.sees("Напишите ответом")
+    person.sees("знаков)")
 
     person.interrupts()
     person.sees("Баланс: 1 000 ₽", "Вопрос оставлен")
@@ -20,7 +20,7 @@ def test_ctrl_c_leaves_the_question(open_terminal_shop: OpenShop) -> None:
     assert person.ends() == 0
 
 
-def test_ctrl_c_loses_no_job(open_terminal_shop: OpenShop) -> None:
+def test_ctrl_c_loses_no_job(open_terminal_shop: OpenConsoleShop) -> None:
     shop = open_terminal_shop()
     person = shop.person()
     person.orders("slow")
@@ -34,7 +34,7 @@ def test_ctrl_c_loses_no_job(open_terminal_shop: OpenShop) -> None:
 
 
 def test_who_leaves_with_a_job_running_is_told_at_the_next_start(
-    open_terminal_shop: OpenShop,
+    open_terminal_shop: OpenConsoleShop,
 ) -> None:
     shop = open_terminal_shop()
     person = shop.person()
@@ -63,9 +63,9 @@ def test_a_power_cut_loses_no_money(open_shop: OpenShop) -> None:
     assert shop.money() == (GRANT_KOP, 0)
 
 
-def test_wrong_answers_change_nothing(open_shop: OpenShop) -> None:
+def test_wrong_answers_change_nothing(open_console_shop: OpenConsoleShop) -> None:
     """Each gets one clear answer, and the screen stays what it was."""
-    shop = open_shop()
+    shop = open_console_shop()
     person = shop.person()
 
     person.types("99")

@@ -45,6 +45,7 @@ PEOPLE = (UserId(-1), UserId(-2))
 PRICES = {"flux-2/pro-text-to-image": 3000, "bytedance/seedream": 2000, "veo3": 36000}
 JOBS_MAX = 4
 RUNS = 200
+PARTS = 4
 STEPS = 50
 
 Value = TypeVar("Value")
@@ -337,8 +338,12 @@ def many_databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
     return databases.make(request.param, tmp_path, dsn)
 
 
-def test_the_money_follows_its_model(many_databases: Databases) -> None:
-    """200 runs of 50 steps on each database; `nox -s tests -- --hypothesis-seed=N` repeats one."""
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_money_follows_its_model(many_databases: Databases, part: int) -> None:  # noqa: ARG001
+    """
+    200 runs of 50 steps on each database, in parts that run side by side;
+    `nox -s tests -- --hypothesis-seed=N` repeats one.
+    """
     loop = asyncio.new_event_loop()
 
     class OnThisDatabase(AnyOrder):
@@ -349,7 +354,7 @@ def test_the_money_follows_its_model(many_databases: Databases) -> None:
         run_state_machine_as_test(
             OnThisDatabase,
             settings=settings(
-                max_examples=RUNS,
+                max_examples=RUNS // PARTS,
                 stateful_step_count=STEPS,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

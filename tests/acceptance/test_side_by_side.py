@@ -1,13 +1,13 @@
 """Several `kiebot chat` on one SQLite file: each person is served, whoever does the work."""
 
-from tests.acceptance.conftest import OpenShop
+from tests.acceptance.conftest import OpenConsoleShop
 from tests.acceptance.person import GRANT_KOP, PRICE_KOP
 
 
-def test_two_people_at_once(open_shop: OpenShop) -> None:
+def test_two_people_at_once(open_console_shop: OpenConsoleShop) -> None:
     """The one who came first works for both; when it is killed, the other takes over."""
-    shop = open_shop()
-    first, second = shop.person(), shop.person("--user", "-2")
+    shop = open_console_shop()
+    first, second = shop.person(), shop.person(-2)
 
     second.orders("кот второго")
     second.sees("Списано 30 ₽, осталось 970 ₽", "✓ Сохранено")
@@ -22,8 +22,10 @@ def test_two_people_at_once(open_shop: OpenShop) -> None:
     assert len(shop.kept()) == 3
 
 
-def test_one_person_at_two_terminals_sees_the_result_at_both(open_shop: OpenShop) -> None:
-    shop = open_shop()
+def test_one_person_at_two_terminals_sees_the_result_at_both(
+    open_console_shop: OpenConsoleShop,
+) -> None:
+    shop = open_console_shop()
     one, other = shop.person(), shop.person()
 
     other.orders("рыжий кот")

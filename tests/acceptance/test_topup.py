@@ -59,7 +59,7 @@ def test_what_is_no_amount_is_asked_again(open_shop: OpenShop) -> None:
 
     for wrong in ("1", "100,505", "-100", "много", "1e3"):
         person.types(wrong)
-        person.sees("/1", "от 10 ₽ до 100 000 ₽")
+        person.sees("от 10 ₽ до 100 000 ₽", "Назад")
 
     person.presses("Назад")
     person.sees("На сколько")

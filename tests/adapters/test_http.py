@@ -1,4 +1,4 @@
-"""Where kie.ai says that a task may be done: what is believed, and what follows."""
+"""The shop's HTTP server: KIE's callbacks, Telegram's updates, and who watches over it."""
 
 import io
 import json
@@ -8,13 +8,18 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
-from kiebot.adapters.http import MAX_BODY_BYTES, application
+from kiebot.adapters.http import MAX_BODY_BYTES, Hook, Watching, application, serving
 from kiebot.adapters.kie.stub import Fault, StubKieClient
 from kiebot.adapters.storage.memory import MemoryStorage
 from kiebot.core.callbacks import SIGNATURE_HEADER, TIMESTAMP_HEADER, Callbacks, sign
-from kiebot.core.errors import KieNoAnswerError, KieUnavailableError
+from kiebot.core.errors import (
+    ConfigError,
+    KieNoAnswerError,
+    KieUnavailableError,
+    StorageUnavailableError,
+)
 from kiebot.core.jobs import JobStatus
 from kiebot.core.tasks import TaskId
 from kiebot.core.wallet import JobId
@@ -235,3 +240,85 @@ async def test_a_shop_that_takes_no_callbacks_says_so() -> None:
 async def test_only_post_is_taken(door: Door) -> None:
     async with door.session.get(f"{door.address}/kie/callback") as answer:
         assert answer.status == 405
+
+
+# --- Telegram and who watches
+
+
+@define
+class Instance:
+    """What the server is told of its instance."""
+
+    is_ready: bool = False
+    words: dict[str, str] = field(factory=lambda: {"role": "standby"})
+    stored: list[object] = field(factory=list)
+    failure: Exception | None = None
+
+    def ready(self) -> tuple[bool, Mapping[str, str]]:
+        return self.is_ready, self.words
+
+    async def metrics(self) -> bytes:
+        return b"kiebot_is_leader 1.0\n"
+
+    async def take_in(self, raw: object) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.stored.append(raw)
+
+
+@asynccontextmanager
+async def a_server(instance: Instance) -> AsyncIterator[tuple[str, aiohttp.ClientSession]]:
+    clock = FakeClock()
+    shop = Shop(storage=MemoryStorage(clock=clock), kie=StubKieClient(clock), clock=clock)
+    app = application(
+        shop.kiebot,
+        clock,
+        watching=Watching(
+            ready=instance.ready, metrics=instance.metrics, metrics_type="text/plain"
+        ),
+        hook=Hook(secret="s3cret", take_in=instance.take_in),
+    )
+    async with serving(app, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
+        yield f"http://127.0.0.1:{port}", session
+
+
+async def test_ready_says_what_the_instance_is() -> None:
+    instance = Instance()
+    async with a_server(instance) as (address, session):
+        async with session.get(f"{address}/ready") as answer:
+            assert (answer.status, await answer.json()) == (503, {"role": "standby"})
+        instance.is_ready, instance.words = True, {"role": "leader"}
+        async with session.get(f"{address}/ready") as answer:
+            assert (answer.status, await answer.json()) == (200, {"role": "leader"})
+        for path in ("/", "/health", "/healthz"):
+            async with session.get(address + path) as answer:
+                assert (answer.status, await answer.json()) == (200, {"status": "ok"})
+        async with session.get(f"{address}/metrics") as answer:
+            assert answer.content_type == "text/plain"
+            assert await answer.text() == "kiebot_is_leader 1.0\n"
+
+
+async def test_an_update_is_acknowledged_when_it_is_stored() -> None:
+    instance = Instance(failure=StorageUnavailableError("down"))
+    headers = {"X-Telegram-Bot-Api-Secret-Token": "s3cret"}
+    async with a_server(instance) as (address, session):
+
+        async def post() -> int:
+            url = f"{address}/telegram/webhook"
+            async with session.post(url, json={"update_id": 1}, headers=headers) as answer:
+                return answer.status
+
+        assert await post() == 503
+        instance.failure = ValueError("not an update")
+        assert await post() == 400
+        instance.failure = None
+        assert await post() == 200
+    assert instance.stored == [{"update_id": 1}]
+
+
+async def test_a_port_that_is_taken_is_a_setting() -> None:
+    async with a_server(Instance()) as (address, _):
+        port = int(address.rpartition(":")[2])
+        with pytest.raises(ConfigError, match="cannot listen"):
+            async with serving(web.Application(), "127.0.0.1", port):
+                pass

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadStatusLine
 
 from kiebot.adapters import logs
 
@@ -181,3 +182,56 @@ def test_plain_numbers_are_kept() -> None:
 
     (line,) = lines(stream)
     assert (line["user_id"], line["amount_kop"]) == (7001234567890123, 1234567)
+
+
+def test_an_exception_does_not_repeat_what_somebody_typed() -> None:
+    stream = io.StringIO()
+    logs.configure(level="info", stream=stream)
+
+    typed = "розовый слон"
+
+    try:
+        try:
+            int(typed)
+        except ValueError as error:
+            raise RuntimeError("a step failed") from error
+    except RuntimeError:
+        logging.getLogger("kiebot").exception("failed", extra={"job_id": "j1"})
+
+    (line,) = lines(stream)
+    assert typed not in stream.getvalue()
+    assert "ValueError: (its words are not logged)" in line["exception"]
+    assert "RuntimeError: a step failed" in line["exception"]
+    assert "test_logs.py" in line["exception"]
+    assert line["job_id"] == "j1"
+
+
+def test_several_exceptions_at_once_are_all_there() -> None:
+    stream = io.StringIO()
+    logs.configure(level="info", stream=stream)
+
+    errors = [OSError("no disk"), KeyError("розовый слон")]
+    logging.getLogger("kiebot").error("failed", exc_info=ExceptionGroup("two", errors))
+
+    (line,) = lines(stream)
+    assert "no disk" in line["exception"]
+    assert "слон" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "shown", ["2200700000000000", "2200 7000 0000 0000", "2200-7000-0000-0000"]
+)
+def test_a_card_is_struck_however_it_is_written(shown: str) -> None:
+    assert logs.Strike(["2200 7000 0000 0000"]).text(f"to {shown}.") == "to ***."
+
+
+def test_rubbish_over_http_is_not_repeated() -> None:
+    stream = io.StringIO()
+    logs.configure(level="debug", stream=stream)
+    server = logging.getLogger("aiohttp.server")
+
+    server.error("Error handling request", exc_info=BadStatusLine("розовый слон"))
+    server.error("Error handling request", exc_info=RuntimeError("ours"))
+
+    (line,) = lines(stream)
+    assert "ours" in line["exception"]

@@ -15,11 +15,12 @@ from kiebot.adapters.storage import migrations
 from kiebot.adapters.storage.migrations import Migration
 from kiebot.adapters.storage.postgres import PostgresStorage
 from kiebot.adapters.storage.rows import Row
-from kiebot.adapters.storage.sql import SqlJobs, SqlTasks
+from kiebot.adapters.storage.sql import SqlJobs, SqlOutbox, SqlTasks
 from kiebot.adapters.storage.sqlite import SqliteStorage
 from kiebot.core.billing import Change
 from kiebot.core.errors import SchemaAheadError, StorageError
 from kiebot.core.tasks import Outcome, Task
+from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
 from kiebot.ports.storage import Lane, Storage
 
@@ -181,7 +182,7 @@ def sown(dialect: str) -> list[str]:
 async def has_its_tasks(storage: Storage) -> None:
     applied = await storage.migrate()
 
-    assert applied == ["0002_tasks"]
+    assert applied[0] == "0002_tasks"
     async with storage.read() as uow:
         for job_id, wanted in TASKS.items():
             job = await uow.jobs.get(JobId(job_id))
@@ -251,6 +252,10 @@ THEIR_TASKS = (
     "insert into tasks (id, job_id, created_at, updated_at)"
     " select 't' || n, 'j' || n, {at}, {at} from numbers"
 )
+THEIR_NEWS = (
+    "insert into outbox (user_id, kind, event, created_at, told_at)"
+    " select n % 50, 'JobFailed', '{{}}', {at}, case when n % 10 > 0 then {at} end from numbers"
+)
 NUMBERS = (
     "with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < 5000) "
 )
@@ -259,7 +264,7 @@ NUMBERS = (
 def many_jobs(at: str) -> list[str]:
     return [
         SOMEBODY.format(at=at),
-        *(NUMBERS + statement.format(at=at) for statement in (JOBS, THEIR_TASKS)),
+        *(NUMBERS + statement.format(at=at) for statement in (JOBS, THEIR_TASKS, THEIR_NEWS)),
     ]
 
 
@@ -285,12 +290,15 @@ class Explaining:
     async def store(self, *_: object) -> None:
         raise NotImplementedError
 
+    async def queue_up(self, what: str) -> None:
+        raise NotImplementedError(what)
+
     def give_up(self, error: BaseException) -> None:
         raise error
 
 
 async def plans_use_their_indexes(explaining: Explaining) -> None:
-    jobs, tasks = SqlJobs(explaining), SqlTasks(explaining)
+    jobs, tasks, outbox = SqlJobs(explaining), SqlTasks(explaining), SqlOutbox(explaining)
     wanted = []
     for lane, index in ((Lane.SUBMIT, "jobs_to_submit"), (Lane.CHECK, "jobs_to_check")):
         await jobs.due(NOON, 16, lane, local=False)
@@ -302,6 +310,8 @@ async def plans_use_their_indexes(explaining: Explaining) -> None:
     wanted.append("jobs_open")
     await tasks.of_job(JobId("j1"))
     wanted.append("tasks_of_job")
+    await outbox.awaiting(64, UserId(10), local=False)
+    wanted.append("outbox_untold_of")
 
     assert [
         index in plan and "sort" not in plan.lower() and "temp b-tree" not in plan.lower()

@@ -25,6 +25,7 @@ from kiebot.core.expect import Amount, Answer, AnswerForm, Expect, Reason, Recei
 from kiebot.core.media import Attachment
 from kiebot.core.topups import TopUpId
 from kiebot.core.wallet import JobId
+from kiebot.desk import Desk
 
 JOB = JobId("job1")
 TOPUP = TopUpId("topup1")
@@ -73,10 +74,16 @@ def read(
 
 
 @pytest.mark.parametrize("expects", EVERY)
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"admin"}))
 def test_a_command_always_wins(name: str, expects: Expect | None) -> None:
     assert read(f"/{name}", expects) == Press(COMMANDS[name])
     assert read(f"  /{name.upper()} ", expects) == Press(COMMANDS[name])
+
+
+@pytest.mark.parametrize("expects", EVERY)
+def test_the_command_of_administrators_is_told_as_it_was_typed(expects: Expect | None) -> None:
+    """For most people there is no such command, and only the conversation knows for whom not."""
+    assert read("/admin", expects) == Say("/admin")
 
 
 @pytest.mark.parametrize("expects", EVERY)
@@ -275,7 +282,7 @@ def test_a_long_answer_takes_no_time(char: str, expects: Expect | None) -> None:
 
 def test_the_vocabulary_is_that_of_the_conversation() -> None:
     """What a conversation acts on can be typed."""
-    routes = vars(Conversation)["_ROUTES"]
+    routes = {**vars(Conversation)["_ROUTES"], **vars(Desk)["_ROUTES"]}
 
     for fixed, route in routes.items():
         parts = (*fixed, *["x"] * route.least)

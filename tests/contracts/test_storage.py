@@ -28,6 +28,7 @@ from kiebot.core.events import (
     JobSucceeded,
     LateSuccess,
     OperatorAlert,
+    ReceiptJoined,
     TopUpApproved,
     TopUpRejected,
     TopUpToReview,
@@ -384,6 +385,7 @@ EVENTS: list[Event] = [
         receipt=(PHOTO, Attachment(reference="https://a")),
         seen_in=TopUpId("t0"),
     ),
+    ReceiptJoined(user_id=ADMIN, topup_id=TOPUP, file=PHOTO, number=2, seen_in=TopUpId("t0")),
     TopUpApproved(user_id=BUYER, topup_id=TOPUP, amount=Money(1), requested=Money(2)),
     TopUpRejected(user_id=BUYER, topup_id=TOPUP, amount=Money(1), why=""),
     OperatorAlert(user_id=ADMIN, code=402, detail="balance"),
@@ -1324,10 +1326,10 @@ async def test_a_receipt_seen_before_is_found(storage: Storage) -> None:
     await record(storage, Change(topups=(TopUpStep(twice, TopUpStatus.MANUAL_REVIEW),)))
 
     async with storage.read() as uow:
-        assert await uow.topups.with_receipt("abc", TopUpId("new")) == twice
-        assert await uow.topups.with_receipt("other", TopUpId("new")) == twice
-        assert await uow.topups.with_receipt("abc", TOPUP) is None
-        assert await uow.topups.with_receipt("never", TopUpId("new")) is None
+        assert await uow.topups.with_receipt("abc", TopUpId("new"), 9) == [twice]
+        assert await uow.topups.with_receipt("other", TopUpId("new"), 9) == [twice]
+        assert await uow.topups.with_receipt("abc", TOPUP, 9) == []
+        assert await uow.topups.with_receipt("never", TopUpId("new"), 9) == []
 
 
 async def test_of_several_with_the_same_receipt_the_latest_is_told(storage: Storage) -> None:
@@ -1346,40 +1348,12 @@ async def test_of_several_with_the_same_receipt_the_latest_is_told(storage: Stor
     )
 
     async with storage.read() as uow:
-        found = await uow.topups.with_receipt("abc", TopUpId("c"))
+        found = await uow.topups.with_receipt("abc", TopUpId("c"), 9)
 
-    assert found is not None
-    assert found.id == "b"
-
-
-# --- Inbox and outbox
+    assert [other.id for other in found] == ["b", "a"]
 
 
-async def test_an_update_waits_until_it_is_done(storage: Storage) -> None:
-    async with storage.begin() as uow:
-        assert await uow.inbox.store(12, BUYER, '{"b": 1}', NOON)
-        assert await uow.inbox.store(11, OTHER, "{}", NOON)
-        assert not await uow.inbox.store(12, BUYER, "again", NOON)
-
-    await record(storage, Change(update_id=11))
-
-    async with storage.begin() as uow:
-        assert await uow.inbox.waiting(10) == [(12, BUYER, '{"b": 1}')]
-        assert not await uow.inbox.store(11, OTHER, "{}", NOON)
-    await record(storage, Change(update_id=12))
-    async with storage.read() as uow:
-        assert await uow.inbox.waiting(10) == []
-
-
-async def test_updates_wait_in_the_order_of_their_ids(storage: Storage) -> None:
-    async with storage.begin() as uow:
-        for number in (3, 1, 2):
-            await uow.inbox.store(number, BUYER, str(number), NOON)
-
-    async with storage.read() as uow:
-        waiting = await uow.inbox.waiting(2)
-
-    assert [body for _, _, body in waiting] == ["1", "2"]
+# --- Outbox
 
 
 async def test_an_event_is_untold_until_it_is_told(storage: Storage) -> None:
@@ -1399,6 +1373,24 @@ async def test_an_event_is_untold_until_it_is_told(storage: Storage) -> None:
         assert [row.event for row in await uow.outbox.untold(10, local=False)] == [to_admin]
         assert await uow.outbox.untold_of(BUYER, 10) == rest
     assert [row.event for row in (first, *rest)] == alerts
+
+
+async def test_whom_something_waits_for_is_found_past_any_pile_of_news(storage: Storage) -> None:
+    alert = OperatorAlert(user_id=UserId(5), code=1, detail="")
+    pile = (alert,) * 30
+    others = [evolve(alert, user_id=UserId(number)) for number in (0, 9, 7, -1, -3, -2)]
+    await record(storage, Change(events=(*pile, *others)))
+
+    async with storage.begin() as uow:
+        assert await uow.outbox.awaiting(9, local=False) == [0, 5, 7, 9]
+        assert await uow.outbox.awaiting(2, local=False) == [0, 5]
+        assert await uow.outbox.awaiting(2, UserId(5), local=False) == [7, 9]
+        assert await uow.outbox.awaiting(2, UserId(9), local=False) == []
+        assert await uow.outbox.awaiting(9, local=True) == [-3, -2, -1]
+        assert await uow.outbox.awaiting(1, UserId(-3), local=True) == [-2]
+        for untold in await uow.outbox.untold_of(UserId(7), 9):
+            await uow.outbox.told(untold.id, NOON)
+        assert await uow.outbox.awaiting(9, local=False) == [0, 5, 9]
 
 
 async def test_told_events_are_found_again_by_their_number(storage: Storage) -> None:

@@ -17,6 +17,7 @@ from kiebot.core import holds, topups
 from kiebot.core.audit import Problem, judge
 from kiebot.core.billing import Change, JobStep, TopUpStep
 from kiebot.core.errors import DuplicateRefError, KiebotError
+from kiebot.core.events import OperatorAlert
 from kiebot.core.jobs import JobStatus
 from kiebot.core.language import Language
 from kiebot.core.money import Money
@@ -308,3 +309,21 @@ async def test_who_reads_after_a_commit_sees_it(several: Sequence[Storage]) -> N
     await asyncio.gather(*readers)
 
     assert seen == list(range(2, 152))
+
+
+async def test_of_many_who_find_the_same_trouble_one_tells_it(several: Sequence[Storage]) -> None:
+    """Two processes on one database, each refused by KIE at the same moment."""
+
+    async def alert(storage: Storage, code: int) -> bool:
+        news = OperatorAlert(user_id=OTHER, code=code, detail="")
+        async with storage.begin() as uow:
+            if await uow.outbox.last_alert(news.cause) is not None:
+                return False
+            await uow.record(Change(events=(news,)))
+        return True
+
+    for code in range(400, 430):
+        told = await asyncio.gather(
+            *(alert(several[number % len(several)], code) for number in range(AT_ONCE))
+        )
+        assert sum(told) == 1, code

@@ -13,7 +13,15 @@ from kiebot.core.errors import (
     PriceChangedError,
     TooManyJobsError,
 )
-from kiebot.core.events import JobFailed, JobRefunded, TopUpApproved, TopUpRejected, TopUpToReview
+from kiebot.core.events import (
+    Event,
+    JobFailed,
+    JobRefunded,
+    ReceiptJoined,
+    TopUpApproved,
+    TopUpRejected,
+    TopUpToReview,
+)
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
 from kiebot.core.media import Attachment
@@ -122,6 +130,22 @@ def test_every_administrator_is_told_of_a_receipt() -> None:
     assert change.entry is None
     assert [type(event) for event in change.events] == [TopUpToReview]
     assert change.topups[0].topup.status is TopUpStatus.MANUAL_REVIEW
+
+
+def test_a_later_file_of_a_receipt_is_told_by_itself_and_the_same_file_not_at_all() -> None:
+    person = User(id=BUYER, name="Аня", language=Language.RU, created_at=NOON)
+    first, second = Attachment(reference="tg:1"), Attachment(reference="tg:2")
+    waiting = topup(status=TopUpStatus.MANUAL_REVIEW, receipt=(first,))
+
+    def told(file: Attachment) -> tuple[Event, ...]:
+        return billing.submit_receipt(
+            waiting, file, person=person, admins=[ADMIN], seen_in=None
+        ).events
+
+    assert told(second) == (
+        ReceiptJoined(user_id=ADMIN, topup_id=waiting.id, file=second, number=2),
+    )
+    assert told(first) == ()
 
 
 def test_an_approval_credits_and_a_rejection_does_not() -> None:

@@ -32,6 +32,8 @@ OPTIONS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
+    # Databases live for seconds here.
+    "autovacuum": "off",
     "max_connections": "200",
     # Only through a socket in the session's folder: no port to collide on.
     "listen_addresses": "",
@@ -54,6 +56,17 @@ class PostgresServer:
         """Remove a database, whoever is still connected to it."""
         name = urlsplit(dsn).path.removeprefix("/")
         self.execute(f'drop database if exists "{name}" with (force)')
+
+    def copy(self, dsn: str, to: str) -> None:
+        """Dump a database and restore it into an empty one, as an operator does."""
+        with tempfile.TemporaryDirectory(prefix="kiebot-dump-") as folder:
+            dump = f"{folder}/kiebot.dump"
+            commands = (
+                ["pg_dump", "--format=custom", f"--file={dump}", dsn],
+                ["pg_restore", "--exit-on-error", "--no-owner", f"--dbname={to}", dump],
+            )
+            for program, *arguments in commands:
+                subprocess.run([_installed() / program, *arguments], check=True)
 
     def execute(self, statement: str) -> None:
         """Run one statement outside any transaction."""

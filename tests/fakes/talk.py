@@ -32,15 +32,25 @@ from attrs import define, evolve, field
 from kiebot.adapters.frontend.terminal import TerminalFrontend
 from kiebot.adapters.kie.stub import BytesFile
 from kiebot.app import Pulse
-from kiebot.conversation import Conversation, Progress
+from kiebot.conversation import Conversation, Making, Progress
 from kiebot.core.dialog.en import EN
 from kiebot.core.dialog.ru import RU
-from kiebot.core.dialog.screen import Action, Attach, Button, Did, Media, Press, Say, Screen
+from kiebot.core.dialog.screen import (
+    COMMANDS,
+    Action,
+    Attach,
+    Button,
+    Did,
+    Media,
+    Press,
+    Say,
+    Screen,
+)
 from kiebot.core.dialog.texts import Texts
 from kiebot.core.errors import MediaError, StorageError
 from kiebot.core.expect import Amount, Answer, AnswerForm, Expect, Receipt
 from kiebot.core.language import Language
-from kiebot.core.media import Attachment, MediaKind
+from kiebot.core.media import Attachment, MediaKind, SentFile
 from kiebot.core.topups import TopUpId
 from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
@@ -98,8 +108,11 @@ class Talk:
     attached: Attachment | None = None
     is_running: bool = False
     is_demo: bool = True
+    person: UserId = PERSON
 
-    async def meet(self, user_id: UserId, name: str, language: Language) -> None:
+    async def meet(
+        self, user_id: UserId, name: str, language: Language, nickname: str | None = None
+    ) -> None:
         """The person speaks the language of the terminal."""
         self.tongue = language
 
@@ -131,6 +144,8 @@ class Talk:
                 return evolve(MENU, text=f"{text}\n{file.digest}\n{await self._read()}")
             case Say("read again"):
                 return evolve(MENU, text=await self._read())
+            case Say(text) if text.startswith("/") and text[1:] in COMMANDS:
+                return await self.handle(user_id, Press(COMMANDS[text[1:]]))
             case Say(text):
                 return self._said(text)
 
@@ -176,7 +191,7 @@ class Talk:
 
     def _tell(self, screen: Screen) -> None:
         if self.frontend is not None:
-            self.news.append(asyncio.create_task(self.frontend.show(PERSON, screen)))
+            self.news.append(asyncio.create_task(self.frontend.show(self.person, screen)))
 
     async def progress(self, user_id: UserId) -> tuple[Progress, ...]:
         """What is being made."""
@@ -191,6 +206,24 @@ class Talk:
                 line="FLUX · 0:03 · you can go on",
             ),
         )
+
+    async def in_work(self, user_id: UserId, job_id: JobId) -> Making | None:
+        """Nothing is in work for long."""
+        return None
+
+    async def sent_as(self, media: Media) -> SentFile | None:
+        """Nothing is kept."""
+        return None
+
+    async def remember_sent(self, media: Media, sent: SentFile) -> None:
+        """Nothing is kept."""
+
+    async def report_not_sent(self, user_id: UserId, media: Media, why: str) -> None:
+        """There are no administrators."""
+
+    async def asks_for_person(self, user_id: UserId) -> bool:
+        """There are no administrators."""
+        return False
 
     async def is_idle(self, user_id: UserId) -> bool:
         """Whether all that was to be told is told."""

@@ -79,15 +79,15 @@ class Terminal(ABC):
 
     def sees(self, *texts: str) -> str:
         """Wait until all of these are there since the last answer; what is there then."""
-        return self.until(lambda text: all(_bare(wanted) in _bare(text) for wanted in texts), texts)
+        return self.until(lambda text: all(bare(wanted) in bare(text) for wanted in texts), texts)
 
     def option(self, label: str) -> str:
         """The number printed before an option; the latest of that label."""
-        wanted = _bare(label)
+        wanted = bare(label)
 
         def keys(text: str) -> list[str]:
             found = OPTION.finditer(text)
-            return [match["key"] for match in found if wanted in _bare(match["label"])]
+            return [match["key"] for match in found if wanted in bare(match["label"])]
 
         return keys(self.until(lambda text: bool(keys(text)), (label,)))[-1]
 
@@ -324,6 +324,6 @@ class Pty(Terminal):
             seconds = 0
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     """Words without what the width of a screen does to them: a long path is cut anywhere."""
     return "".join(text.replace("\ufe0f", "").replace("\u200d", "").split())

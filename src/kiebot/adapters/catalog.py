@@ -399,6 +399,7 @@ def _model(value: Any, problems: list[CatalogProblem]) -> Model:
         output=MediaKind(entry.one_of("output", [kind.value for kind in MediaKind])),
         purpose=entry.words("purpose", NO_HINT),
         description=entry.words("description"),
+        follow_up=entry.words("follow_up", NO_HINT),
         family=entry.text("family"),
         api_model=entry.text_or_none("api_model"),
         params_in=_params_in(entry.one_of("params_in", ("input", "body"))),

@@ -4,18 +4,22 @@ Logs: lines as text or JSON, with secrets struck out.
 Lines of structlog and of the standard library's `logging` go the same way. What is struck: the
 values of fields that are secret by name (tokens, keys, cards, and what people typed), the secrets
 handed to `configure` wherever they stand, and whatever looks like a bot token, a bearer token, the
-login of an address or a card number.
+login of an address or a card number. Of an exception that may quote what it was given, only its
+kind is written.
 """
 
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from kiebot.core.errors import KiebotError
 
 Format = Literal["text", "json"]
 
@@ -40,6 +44,23 @@ _PATTERNS = (
     (re.compile(r"(?i)\b((?:key|token|secret|password|signature)=)[^\s&\"']+"), rf"\1{STRUCK}"),
 )
 _DIGITS = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w.-])")
+
+_PLAIN_ERRORS = (
+    KiebotError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    NameError,
+    AssertionError,
+    ArithmeticError,
+)
+"""Exceptions whose words are ours or the interpreter's. Others quote what somebody typed."""
+
+_WITHHELD = "(its words are not logged)"
+
+_SEPARATED = re.compile(r"\d(?:[ -]?\d){7,}")
+"""A secret that is written with and without separators, such as a card number."""
 
 _NOISY = ("asyncio", "aiosqlite", "aiogram.event")
 """Loggers of others that have nothing to say to an operator below a warning."""
@@ -74,7 +95,7 @@ def configure(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                structlog.processors.ExceptionRenderer(_traceback),
                 Strike(secrets),
                 _renderer(form, colors=is_terminal),
             ],
@@ -89,6 +110,7 @@ def configure(
     root.setLevel(level.upper())
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    logging.getLogger("aiohttp.server").addFilter(_is_our_trouble)
     # A log that cannot be written is no reason to disturb a person.
     logging.raiseExceptions = False
     structlog.configure(
@@ -109,7 +131,7 @@ class Strike:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # The longest first: one may be the beginning of another.
         known = sorted({s for s in secrets if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        self._known = re.compile("|".join(map(_pattern, known))) if known else None
 
     def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
         return {name: self._field(name, value) for name, value in event.items()}
@@ -151,6 +173,41 @@ class _FileHandler(logging.FileHandler):
     def _open(self) -> Any:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return super()._open()
+
+
+def _pattern(secret: str) -> str:
+    """What finds a secret, a number also with other separators."""
+    if not _SEPARATED.fullmatch(secret):
+        return re.escape(secret)
+    return r"(?<!\d)" + "[ -]?".join(re.sub(r"\D", "", secret)) + r"(?!\d)"
+
+
+def _is_our_trouble(record: logging.LogRecord) -> bool:
+    """Not where somebody sent what is no HTTP: they were told, and it is quoted in the error."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not 400 <= getattr(error, "code", 500) < 500
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    """An exception and what it came of, the last one last."""
+    return "\n".join(_lines(exc_info[1], set()))
+
+
+def _lines(error: BaseException, known: set[int]) -> list[str]:
+    known.add(id(error))
+    lines = []
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and id(cause) not in known:
+        lines += [*_lines(cause, known), ""]
+    for one in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        lines += [*_lines(one, known), ""]
+    if error.__traceback__ is not None:
+        lines.append("Traceback (most recent call last):")
+        lines += "".join(traceback.format_tb(error.__traceback__)).rstrip().splitlines()
+    kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    words = str(error) if isinstance(error, _PLAIN_ERRORS) else _WITHHELD
+    lines.append(f"{kind}: {words}" if words else kind)
+    return lines
 
 
 def _renderer(form: Format, *, colors: bool) -> Processor:

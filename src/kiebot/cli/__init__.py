@@ -17,6 +17,10 @@ import click
 
 COMMANDS = {
     "chat": ("kiebot.cli.chat:chat", "Talk to kiebot here, in the terminal."),
+    "serve": (
+        "kiebot.cli.serve:serve",
+        "Sell in Telegram: the bot, the worker, and an HTTP server for who watches over them.",
+    ),
     "models": ("kiebot.cli.models:models", "List the models, their questions and prices."),
     "stub-kie": (
         "kiebot.cli.stub_kie:stub_kie",
@@ -26,6 +30,7 @@ COMMANDS = {
     "audit": ("kiebot.cli.audit:audit", "Recompute every wallet and check every rule of money."),
     "doctor": ("kiebot.cli.doctor:doctor", "Check the configuration and what it leads to."),
     "migrate": ("kiebot.cli.migrate:migrate", "Bring the database to the newest schema."),
+    "settings": ("kiebot.cli.settings:settings", "Explain every setting, or write .env.example."),
 }
 """Where each command is, and what `kiebot --help` says about it."""
 

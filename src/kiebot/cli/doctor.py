@@ -14,6 +14,7 @@ from kiebot.cli.printing import show_json
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from kiebot.compose import Standing
     from kiebot.config import Settings
 
 PATIENCE_S = 10.0
@@ -84,6 +85,7 @@ async def _examine(database: str | None, output: Path, *, live: bool) -> list[Ch
         _catalog(settings),
         *await _database(settings),
         *await _kie(settings),
+        *await _telegram(settings),
         _output(output),
         *_rest(settings),
     ]
@@ -111,7 +113,7 @@ def _catalog(settings: "Settings") -> Check:
 
 
 async def _database(settings: "Settings") -> list[Check]:
-    from kiebot.compose import check_schema, is_there, open_storage, role_of
+    from kiebot.compose import bot_of, check_schema, is_there, open_storage, role_of
     from kiebot.core.errors import SchemaBehindError, StorageError
 
     url = settings.database
@@ -122,6 +124,7 @@ async def _database(settings: "Settings") -> list[Check]:
             await check_schema(storage)
             await storage.ping()
             role = await role_of(storage)
+            bot = await bot_of(storage)
     except SchemaBehindError as error:
         missing = ", ".join(error.missing)
         return [Check("database", ok=False, detail=f"{url}: lacks {missing}: run `kiebot migrate`")]
@@ -129,6 +132,10 @@ async def _database(settings: "Settings") -> list[Check]:
         return [Check("database", ok=False, detail=f"{url}: {_line(error)}")]
     except TimeoutError:
         return [Check("database", ok=False, detail=f"{url}: no answer in {PATIENCE_S:.0f} s")]
+    ours = (settings.telegram_bot_token or "").partition(":")[0]
+    if ours and bot not in {None, ours}:
+        detail = f"{url}: is the database of bot {bot}, not of yours: use another one"
+        return [Check("database", ok=False, detail=detail)]
     wanted = "demo" if settings.test_mode else "live"
     if role not in {None, wanted} and settings.test_mode:
         # The address alone does not say what is meant; `chat` would refuse it without --live.
@@ -184,6 +191,50 @@ def _credits(settings: "Settings", left: "Decimal") -> Check:
             return Check("kie.ai", ok=True, detail=detail, warns=True)
         case "enough":
             return Check("kie.ai", ok=True, detail=f"answers, {left:f} credits left")
+
+
+async def _telegram(settings: "Settings") -> list[Check]:
+    """Whether the bot answers, and whether its updates go where BOT_MODE wants them."""
+    from kiebot.compose import look_at_bot
+    from kiebot.config import BotMode
+    from kiebot.core.errors import ConfigError, KiebotError
+
+    if settings.telegram_bot_token is None:
+        return []
+    hook: list[Check] = []
+    is_webhook = settings.bot_mode is BotMode.WEBHOOK
+    if is_webhook and settings.webhook_url is None:
+        detail = "WEBHOOK_URL: not set, BOT_MODE=webhook needs it"
+        hook = [Check("webhook", ok=False, detail=detail)]
+    try:
+        bot = await look_at_bot(settings, round(PATIENCE_S))
+    except ConfigError as error:
+        return [Check("telegram", ok=False, detail=_line(error)), *hook]
+    except KiebotError as error:
+        detail = f"no answer from TELEGRAM_API_URL: {_line(error)}"
+        return [Check("telegram", ok=False, detail=detail), *hook]
+    wanted = settings.webhook_url if is_webhook else None
+    answers = Check("telegram", ok=True, detail=f"answers, @{bot.username}")
+    return [answers, *(hook or [_webhook(bot, wanted)])]
+
+
+def _webhook(bot: "Standing", wanted: str | None) -> Check:
+    """Where Telegram sends updates; `kiebot serve` mends it, so nothing here is a failure."""
+    if wanted is None and not bot.webhook:
+        return Check("webhook", ok=True, detail="none, as BOT_MODE=polling wants it")
+    is_right = wanted is not None and bot.is_at(wanted)
+    if is_right and bot.trouble and bot.waiting:
+        detail = f"set to {bot.host}, {bot.waiting} waiting, Telegram says: {bot.trouble}"
+        return Check("webhook", ok=True, detail=detail, warns=True)
+    if is_right:
+        return Check("webhook", ok=True, detail=f"set to {bot.host}")
+    if wanted is None:
+        detail = f"set to {bot.host}, and BOT_MODE is polling: `kiebot serve` removes it"
+    elif bot.webhook:
+        detail = f"set to {bot.host}, not to WEBHOOK_URL: `kiebot serve` changes it"
+    else:
+        detail = "none yet: `kiebot serve` sets it"
+    return Check("webhook", ok=True, detail=detail, warns=True)
 
 
 def _output(folder: Path) -> Check:

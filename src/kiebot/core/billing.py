@@ -10,6 +10,7 @@ from datetime import datetime
 from attrs import frozen
 
 from kiebot.core import holds, jobs, topups
+from kiebot.core.acts import Act, ActKind, actor
 from kiebot.core.catalog import Model
 from kiebot.core.errors import IllegalTransitionError, PriceChangedError, TooManyJobsError
 from kiebot.core.events import (
@@ -17,6 +18,7 @@ from kiebot.core.events import (
     JobFailed,
     JobRefunded,
     JobSucceeded,
+    ReceiptJoined,
     TopUpApproved,
     TopUpRejected,
     TopUpToReview,
@@ -30,6 +32,9 @@ from kiebot.core.tasks import Failure, Result, Task
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import EntryKind, LedgerEntry, Wallet, post
+
+DEMO_REF = "demo:"
+"""How the refs of toy money begin; the person's id follows."""
 
 
 @frozen
@@ -61,8 +66,8 @@ class Change:
     """
     Everything that a rule decided; it is stored whole or not at all.
 
-    `tasks` are tasks as they are now, new ones too. `update_id` is the received update (in the
-    inbox) that is thereby done.
+    `tasks` are tasks as they are now, new ones too. `acts` are what an administrator did thereby.
+    `update_id` is the received update (in the inbox) that is thereby done.
     """
 
     jobs: tuple[JobStep, ...] = ()
@@ -70,6 +75,7 @@ class Change:
     entry: LedgerEntry | None = None
     tasks: tuple[Task, ...] = ()
     events: tuple[Event, ...] = ()
+    acts: tuple[Act, ...] = ()
     expecting: Expecting | None = None
     update_id: int | None = None
 
@@ -173,6 +179,17 @@ def refund(job: Job, hold: Hold, at: datetime, *, by: str, why: str, model: Mode
         jobs=(JobStep(jobs.refund(job, at), job.status),),
         entry=holds.refund(hold, by, why, at),
         events=(event,),
+        acts=(
+            Act(
+                actor=actor(by),
+                kind=ActKind.REFUND,
+                subject=job.id,
+                user_id=job.user_id,
+                amount=hold.amount,
+                why=why,
+                at=at,
+            ),
+        ),
     )
 
 
@@ -184,20 +201,36 @@ def submit_receipt(
     admins: Iterable[UserId],
     seen_in: TopUpId | None,
 ) -> Change:
-    """The receipt came: every administrator is told, and somebody decides."""
+    """
+    The receipt came: every administrator is told, and somebody decides. Of a later file they are
+    shown that file; of one that is there already nothing.
+    """
     reviewed = topups.add_receipt(topup, receipt)
-    events = tuple(
-        TopUpToReview(
-            user_id=admin,
-            topup_id=topup.id,
-            amount=topup.amount,
-            person_id=person.id,
-            person_name=person.name,
-            receipt=reviewed.receipt,
-            seen_in=seen_in,
+    events: tuple[Event, ...] = ()
+    if topup.status is TopUpStatus.PENDING:
+        events = tuple(
+            TopUpToReview(
+                user_id=admin,
+                topup_id=topup.id,
+                amount=topup.amount,
+                person_id=person.id,
+                person_name=person.name,
+                receipt=reviewed.receipt,
+                seen_in=seen_in,
+            )
+            for admin in admins
         )
-        for admin in admins
-    )
+    elif reviewed != topup:
+        events = tuple(
+            ReceiptJoined(
+                user_id=admin,
+                topup_id=topup.id,
+                file=receipt,
+                number=len(reviewed.receipt),
+                seen_in=seen_in,
+            )
+            for admin in admins
+        )
     return Change(
         topups=(TopUpStep(reviewed, topup.status),),
         events=events,
@@ -218,6 +251,16 @@ def approve(topup: TopUp, by: UserId, at: datetime) -> Change:
         topups=(TopUpStep(approved, topup.status),),
         entry=topups.credit(approved, str(by), at),
         events=(event,),
+        acts=(_decided(ActKind.APPROVE, approved, by, at),),
+    )
+
+
+def correct_topup(topup: TopUp, amount: Money, by: UserId, at: datetime) -> Change:
+    """Another amount came than the person named: that one is to be approved."""
+    corrected = topups.correct(topup, amount)
+    return Change(
+        topups=(TopUpStep(corrected, topup.status),),
+        acts=(_decided(ActKind.CORRECT, corrected, by, at),),
     )
 
 
@@ -225,7 +268,9 @@ def reject(topup: TopUp, by: UserId, why: str, at: datetime) -> Change:
     """The money did not come: nothing moves, and the person is told."""
     event = TopUpRejected(user_id=topup.user_id, topup_id=topup.id, amount=topup.requested, why=why)
     return Change(
-        topups=(TopUpStep(topups.reject(topup, by, why, at), topup.status),), events=(event,)
+        topups=(TopUpStep(topups.reject(topup, by, why, at), topup.status),),
+        events=(event,),
+        acts=(_decided(ActKind.REJECT, topup, by, at, why),),
     )
 
 
@@ -234,14 +279,47 @@ def correct(
 ) -> Change:
     """The operator gives (`grant`) or takes back (`debit`)."""
     return Change(
-        entry=LedgerEntry(ref=ref, user_id=user_id, kind=kind, amount=amount, by=by, why=why, at=at)
+        entry=LedgerEntry(
+            ref=ref, user_id=user_id, kind=kind, amount=amount, by=by, why=why, at=at
+        ),
+        acts=(
+            Act(
+                actor=actor(by),
+                kind=ActKind(kind),
+                subject=str(user_id),
+                user_id=user_id,
+                amount=amount,
+                why=why,
+                at=at,
+            ),
+        ),
     )
 
 
 def demo_grant(user_id: UserId, amount: Money, at: datetime) -> Change:
-    """The toy money of a demo database: once per person."""
-    return correct(
-        user_id, EntryKind.GRANT, amount, at, ref=f"demo:{user_id}", by="kiebot", why="demo"
+    """The toy money of a demo database, once per person: nobody's act."""
+    return Change(
+        entry=LedgerEntry(
+            ref=f"{DEMO_REF}{user_id}",
+            user_id=user_id,
+            kind=EntryKind.GRANT,
+            amount=amount,
+            by="kiebot",
+            why="demo",
+            at=at,
+        )
+    )
+
+
+def _decided(kind: ActKind, topup: TopUp, by: UserId, at: datetime, why: str = "") -> Act:
+    return Act(
+        actor=actor(by),
+        kind=kind,
+        subject=topup.id,
+        user_id=topup.user_id,
+        amount=topup.amount,
+        why=why,
+        at=at,
     )
 
 

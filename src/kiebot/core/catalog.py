@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from attrs import evolve, field, frozen
 
-from kiebot.core.errors import CatalogError, NotFoundError
+from kiebot.core.errors import CatalogError, NotFoundError, NotOnSaleError
 from kiebot.core.language import Localized
 from kiebot.core.media import MediaKind
 from kiebot.core.money import Money
@@ -148,7 +148,8 @@ class Model:
     An offer: one kind of generation.
 
     `key` names it in callback data. `purpose` says in two or three words what it does,
-    `description` in a sentence what it is good for. `family`, `api_model` and `params_in` say
+    `description` in a sentence what it is good for, `follow_up` in a word what it does to a result
+    of another model (empty: it is not offered there). `family`, `api_model` and `params_in` say
     how KIE is asked: in the `input` of a task or in the body itself. `deadline_s` is a deadline
     of its own where the general one is too long. `off` is the reason why it is not on sale.
     `credits` is what KIE bills, as far as it is known. `is_outline`: its entry cannot be read, and
@@ -163,6 +164,7 @@ class Model:
     output: MediaKind
     purpose: Localized = NO_HINT
     description: Localized
+    follow_up: Localized = NO_HINT
     family: str
     api_model: str | None
     params_in: Literal["input", "body"]
@@ -269,6 +271,23 @@ class Catalog:
         self.category(slug)
         models = [model for model in self.models if model.category == slug]
         return tuple(sorted(models, key=lambda model: not model.on_sale))
+
+    def sold(self, model_id: str) -> Model:
+        """A model that can be bought; NotFoundError, or NotOnSaleError with the reason."""
+        model = self.model(model_id)
+        if model.off is not None:
+            raise NotOnSaleError(model.id, model.off)
+        return model
+
+    def without(self, off: Mapping[str, str]) -> Self:
+        """The same with these models (by id) off sale, each for its reason."""
+        if not off:
+            return self
+        models = (
+            evolve(model, off=off[model.id]) if model.on_sale and model.id in off else model
+            for model in self.models
+        )
+        return evolve(self, models=tuple(models))
 
     @property
     def on_sale(self) -> tuple[Model, ...]:

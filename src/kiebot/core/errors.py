@@ -13,12 +13,14 @@ Every exception kiebot raises on purpose.
         InvalidAmountError        not an amount of money we take
         InvalidAnswerError        not an answer to this question
         NotAllowedError           an administrator's act by someone else
+        BlockedError              an administrator blocked the person
         TopUpClosedError          nobody takes top-ups here
         TopUpCorrectedError       the amount was corrected since
         RefusedByStatusError      the thing has moved on: this can no longer be done to it
       IllegalTransitionError      a step that a state machine does not have
       DuplicateRefError           this ledger ref was applied before
       StaleError                  what was to be changed is no longer as it was read
+      UpdateDoneError             another instance has handled this update
       LeadLostError               another process leads now
       KieError
         KieUnavailableError       KIE did not take it; try later
@@ -27,6 +29,7 @@ Every exception kiebot raises on purpose.
         KieOperatorError          final: KIE refuses the operator (key, balance, cap)
       MediaError                  a file that cannot be read, or is not what it should be
       FrontendRefusedError        the person cannot be reached there
+      FrontendUnavailableError    the person cannot be reached there now; try later
       StorageError                the database failed; the driver's error is its cause
         StorageUnavailableError   it cannot be opened or reached
         SchemaBehindError         migrations are missing
@@ -214,6 +217,14 @@ class NotAllowedError(UserError):
         self.user_id = user_id
 
 
+class BlockedError(UserError):
+    """Nothing is done for this person: an administrator blocked them."""
+
+    def __init__(self, user_id: int) -> None:
+        super().__init__(f"{user_id} is blocked")
+        self.user_id = user_id
+
+
 class TopUpClosedError(UserError):
     """No PAYMENT_CARD is set, so there is nowhere to send money to."""
 
@@ -274,6 +285,14 @@ class StaleError(KiebotError):
         self.id = id
 
 
+class UpdateDoneError(KiebotError):
+    """What this update asks for was done already, by another instance; nothing was written."""
+
+    def __init__(self, update_id: int) -> None:
+        super().__init__(f"update {update_id} was handled by another instance")
+        self.update_id = update_id
+
+
 class LeadLostError(KiebotError):
     """The lead under which this was to be written is no longer ours; nothing was written."""
 
@@ -327,23 +346,52 @@ class MediaTrouble(StrEnum):
     """In which way a file cannot be read."""
 
     GONE = "gone"  # it is not there, or breaks off, or its place does not answer
+    NOT_NOW = "not_now"  # who keeps it does not answer now, and will
     NOT_PUBLIC = "not_public"
     TOO_SLOW = "too_slow"
     TOO_LARGE = "too_large"
 
 
 class MediaError(KiebotError):
-    """A file cannot be read, or is not what it should be; `reference` says which."""
+    """
+    A file cannot be read, or is not what it should be; `reference` says which.
 
-    def __init__(self, reference: str, why: str, trouble: MediaTrouble = MediaTrouble.GONE) -> None:
+    `most_bytes` is how large it may be there, where it is too large.
+    """
+
+    def __init__(
+        self,
+        reference: str,
+        why: str,
+        trouble: MediaTrouble = MediaTrouble.GONE,
+        most_bytes: int | None = None,
+    ) -> None:
         super().__init__(f"{reference}: {why}")
         self.reference = reference
         self.why = why
         self.trouble = trouble
+        self.most_bytes = most_bytes
 
 
 class FrontendRefusedError(KiebotError):
     """The person cannot be reached there (blocked the bot, left)."""
+
+
+class FrontendUnavailableError(KiebotError):
+    """
+    The person cannot be reached there now (no answer, or too much was sent); try later.
+
+    `retry_s` is how many seconds the place asks for, None where it says nothing.
+    """
+
+    def __init__(self, why: str, retry_s: float | None = None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.retry_s = retry_s
+
+
+class SilencedError(FrontendUnavailableError):
+    """It is not for this instance to speak now: another one leads, or serves the person."""
 
 
 class StorageError(KiebotError):
@@ -374,8 +422,9 @@ class WrongDatabaseError(StorageError):
     """A demo database used live, the reverse, or another bot's; `found` and `wanted` say which."""
 
     def __init__(self, what: str, found: str, wanted: str) -> None:
+        is_, not_ = (f"bot {found}'s", f"bot {wanted}'s") if what == "bot" else (found, wanted)
         super().__init__(
-            f"this database is {found}, not {wanted}: a database keeps the {what} of its first use;"
+            f"this database is {is_}, not {not_}: a database keeps the {what} of its first use;"
             f" use another DATABASE_URL"
         )
         self.what = what

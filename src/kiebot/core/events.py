@@ -70,6 +70,20 @@ class TopUpToReview:
 
 
 @frozen(kw_only=True)
+class ReceiptJoined:
+    """
+    For an administrator: one more file of a receipt that they were shown. `number` counts the files
+    from 1; `seen_in` as above.
+    """
+
+    user_id: UserId
+    topup_id: TopUpId
+    file: Attachment
+    number: int
+    seen_in: TopUpId | None = None
+
+
+@frozen(kw_only=True)
 class TopUpApproved:
     """The money is in the wallet; `requested` is what the person had named."""
 
@@ -114,7 +128,22 @@ class LowCredits:
     cause: ClassVar[str] = "kie:credits"
 
 
-Alert = OperatorAlert | LowCredits
+@frozen(kw_only=True)
+class FileNotSent:
+    """
+    For an administrator: a frontend could send the file of a result in no way, and gave its address
+    in its place. `why` is the frontend's own word for it.
+    """
+
+    user_id: UserId
+    person_id: UserId
+    name: str
+    why: str
+
+    cause: ClassVar[str] = "frontend:file"
+
+
+Alert = OperatorAlert | LowCredits | FileNotSent
 """What is not told again too soon: `cause` says what it is about."""
 
 
@@ -136,10 +165,12 @@ Event = (
     | JobFailed
     | JobRefunded
     | TopUpToReview
+    | ReceiptJoined
     | TopUpApproved
     | TopUpRejected
     | OperatorAlert
     | LowCredits
+    | FileNotSent
     | LateSuccess
 )
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from kiebot.core.acts import Deed
 from kiebot.core.topups import TopUpId
 from kiebot.core.wallet import JobId
 
@@ -30,9 +31,16 @@ class Answer:
 
 @frozen(kw_only=True)
 class Amount:
-    """An amount of roubles: to top up, or (with a top-up) an administrator's correction of it."""
+    """
+    An amount of roubles: to top up; or of an administrator, with a top-up the correction of it,
+    with a deed what is to be given or taken.
+
+    `after` is their own question, which a review put aside and which comes back after it.
+    """
 
     topup_id: TopUpId | None = None
+    deed: Deed | None = None
+    after: "Expect | None" = None
 
 
 @frozen(kw_only=True)
@@ -44,9 +52,27 @@ class Receipt:
 
 @frozen(kw_only=True)
 class Reason:
-    """Why an administrator rejects a top-up."""
+    """Why an administrator rejects a top-up, or does a deed. `after` as in `Amount`."""
 
-    topup_id: TopUpId
+    topup_id: TopUpId | None = None
+    deed: Deed | None = None
+    after: "Expect | None" = None
 
 
-Expect = Answer | Amount | Receipt | Reason
+@frozen(kw_only=True)
+class Whom:
+    """Whom an administrator looks for: an id, a @name, or a message of theirs."""
+
+
+Expect = Answer | Amount | Receipt | Reason | Whom
+
+
+def own(expect: Expect | None) -> Expect | None:
+    """What was asked of somebody as a person: a review lays its questions over it."""
+    match expect:
+        case Amount(topup_id=None, deed=None) | Answer() | Receipt():
+            return expect
+        case Amount(after=after) | Reason(after=after):
+            return after
+        case Whom() | None:
+            return None

@@ -42,6 +42,14 @@ class Attachment:
 
 
 @frozen(kw_only=True)
+class SentFile:
+    """A file as a frontend keeps it: by an id of the frontend's own, as a file of this kind."""
+
+    file_id: str
+    kind: MediaKind
+
+
+@frozen(kw_only=True)
 class Measured:
     """
     What the content of a file says: `mime` as `sniff` does (`UNKNOWN_MIME` where that knows

@@ -9,10 +9,8 @@ from kiebot.core.callbacks import Callbacks
 from kiebot.core.errors import InvalidAmountError
 from kiebot.core.money import Money, parse_roubles
 from kiebot.core.tasks import Pace
+from kiebot.core.users import OPERATOR as OPERATOR
 from kiebot.core.users import UserId
-
-OPERATOR = UserId(0)
-"""Who acts at the console of the machine; no person of a frontend has this id."""
 
 
 @frozen(kw_only=True)
@@ -33,7 +31,8 @@ class Terms:
     KIE cannot reach this shop. `files_timeout` is how long all files of a job may take to be handed
     to KIE: our choice, 200 MB at 5 Mbit/s. `creates_per_10s` and `queries_per_s` are the limits of
     the account at KIE; None: there are none. `watches_credits`: administrators are told when KIE's
-    credits run low; those of a stub never do.
+    credits run low; those of a stub never do. `support` is whom people write to, None where
+    nobody is named.
     """
 
     price_multiplier: Decimal = Decimal(2)
@@ -53,6 +52,7 @@ class Terms:
     creates_per_10s: int | None = None
     queries_per_s: int | None = None
     watches_credits: bool = False
+    support: str | None = None
 
     def topup_amount(self, text: str) -> Money:
         """
@@ -67,5 +67,5 @@ class Terms:
         return amount
 
     def is_admin(self, user_id: UserId) -> bool:
-        """Whether this person may decide about top-ups."""
+        """Whether who has this id may do what administrators do: one of them, or the console."""
         return user_id == OPERATOR or user_id in self.admins

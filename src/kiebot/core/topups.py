@@ -2,6 +2,7 @@
 Top-ups: money a person says they sent, with a receipt that an administrator reviews.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
@@ -101,6 +102,24 @@ def reject(topup: TopUp, by: UserId, why: str, at: datetime) -> TopUp:
     """It did not."""
     decided = _enter(topup, TopUpStatus.REJECTED)
     return evolve(decided, reviewed_by=by, reviewed_at=at, why=why)
+
+
+def seen_before(topup: TopUp, others: Iterable[TopUp]) -> TopUp | None:
+    """
+    Which of the other top-ups with the same receipt is to be warned of: one whose money was
+    credited, else one that came before; the latest of them. None: this one showed it first.
+    """
+    suspect = [
+        other
+        for other in others
+        if other.status is TopUpStatus.APPROVED
+        or (other.created_at, other.id) < (topup.created_at, topup.id)
+    ]
+    return max(
+        suspect,
+        key=lambda other: (other.status is TopUpStatus.APPROVED, other.created_at, other.id),
+        default=None,
+    )
 
 
 def credit(topup: TopUp, by: str, at: datetime) -> LedgerEntry:

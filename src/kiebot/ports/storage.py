@@ -15,17 +15,23 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
+from kiebot.core.acts import Act, SwitchedOff
 from kiebot.core.audit import Fact
 from kiebot.core.billing import Change
 from kiebot.core.events import Untold
 from kiebot.core.expect import Expect
-from kiebot.core.jobs import Job
+from kiebot.core.figures import Figures
+from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
 from kiebot.core.margins import Billed, ModelSums
+from kiebot.core.media import MediaKind, SentFile
+from kiebot.core.money import Money
+from kiebot.core.notices import About, Notice
 from kiebot.core.tasks import Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId
+from kiebot.core.updates import Update
 from kiebot.core.users import User, UserId
-from kiebot.core.wallet import JobId, LedgerEntry, Wallet
+from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet
 
 
 class Lane(Enum):
@@ -44,11 +50,29 @@ class Users(Protocol):
     async def add(self, user: User) -> bool:
         """
         Make a person and an empty wallet; False where they are known already, and then a new name
-        is kept and nothing else changes.
+        and nickname are kept and nothing else changes.
         """
 
     async def speak(self, user_id: UserId, language: Language) -> None:
         """Keep the person's language."""
+
+    async def named(self, nickname: str, limit: int) -> Sequence[User]:
+        """
+        Who has this nickname, in letters of any case: whoever came last first. Telegram lets a
+        nickname go from one person to another, and the first may not have come since.
+        """
+
+    async def saw(self, user_id: UserId, at: datetime) -> None:
+        """The person did something."""
+
+    async def block(self, user_id: UserId, at: datetime | None) -> bool:
+        """
+        Nothing is done for the person from now on; None: it is again. False where nothing changes,
+        or nobody has this id.
+        """
+
+    async def came(self, since: datetime) -> tuple[int, int]:
+        """How many people did anything since then, and how many of them are new."""
 
 
 class Wallets(Protocol):
@@ -79,6 +103,9 @@ class Ledger(Protocol):
     async def topped_up(self, user_id: UserId) -> Sequence[LedgerEntry]:
         """The top-ups of a person."""
 
+    async def moved(self, since: datetime) -> Mapping[EntryKind, Money]:
+        """What was moved since then, by kind; kinds without an entry are not there."""
+
 
 class Jobs(Protocol):
     """Jobs. A draft is no part of anybody's history."""
@@ -96,6 +123,12 @@ class Jobs(Protocol):
 
     async def open(self, limit: int) -> Sequence[Job]:
         """Queued and running jobs of everybody, oldest first."""
+
+    async def failed(self, limit: int) -> Sequence[Job]:
+        """Failed jobs of everybody, the latest failure first."""
+
+    async def counts(self, since: datetime) -> Mapping[JobStatus, int]:
+        """How many jobs confirmed since then have each status; what none has is not there."""
 
     async def draft_of(self, user_id: UserId) -> Job | None:
         """The draft that a person touched last."""
@@ -184,8 +217,39 @@ class TopUps(Protocol):
     async def to_review(self, limit: int) -> Sequence[TopUp]:
         """All that wait for a decision, oldest first."""
 
-    async def with_receipt(self, digest: str, other_than: TopUpId) -> TopUp | None:
-        """The latest other one that has this very file as a receipt."""
+    async def with_receipt(self, digest: str, other_than: TopUpId, limit: int) -> Sequence[TopUp]:
+        """
+        Other ones that have this very file as a receipt, the latest first; those that were approved
+        before all others, for their money was credited.
+        """
+
+
+class Acts(Protocol):
+    """What administrators did; made by `record` alone, never changed or deleted."""
+
+    async def recent(
+        self, limit: int, before: int | None = None, user_id: UserId | None = None
+    ) -> Sequence[Act]:
+        """
+        Newest first; of everybody, or those that concern one person. `before` is the id of the last
+        one already seen.
+        """
+
+
+class Switches(Protocol):
+    """Models that administrators took off sale, whatever the catalog says of them."""
+
+    async def off(self) -> Sequence[SwitchedOff]:
+        """All of them."""
+
+    async def find(self, model_id: str) -> SwitchedOff | None:
+        """None where the model is not switched off."""
+
+    async def switch_off(self, switched: SwitchedOff) -> bool:
+        """Take a model off sale; False where it was already, and then nothing changes."""
+
+    async def switch_on(self, model_id: str) -> bool:
+        """Leave a model to its catalog again; False where it was not switched off."""
 
 
 class UiState(Protocol):
@@ -196,13 +260,48 @@ class UiState(Protocol):
 
 
 class Inbox(Protocol):
-    """Updates received from a frontend that sends each until it is acknowledged."""
+    """
+    Updates received from a frontend that sends each until it is acknowledged.
+
+    A person's updates are answered one after the other, by whichever process has taken the person:
+    for a while, and longer where it says so in time. An update is waiting until it is answered.
+    """
 
     async def store(self, update_id: int, user_id: UserId, body: str, at: datetime) -> bool:
         """Keep an update; False where it is known already."""
 
-    async def waiting(self, limit: int) -> Sequence[tuple[int, UserId, str]]:
-        """Updates not done, in the order of their ids."""
+    async def waiting(self, limit: int) -> Sequence[Update]:
+        """Updates not answered, in the order of their ids."""
+
+    async def knows(self, update_id: int) -> bool:
+        """Whether it was stored before."""
+
+    async def waiting_of(self, user_id: UserId) -> int:
+        """How many updates of a person are not answered."""
+
+    async def take(self, taker: str, limit: int, at: datetime, until: datetime) -> Sequence[Update]:
+        """
+        Take people of whom an update waits and whom nobody has at `at`, those that wait longest
+        first, until then. The oldest waiting update of each.
+        """
+
+    async def renew(self, taker: str, user_ids: Sequence[UserId], until: datetime) -> set[UserId]:
+        """Keep people that were taken until a later moment; those who are this taker's still."""
+
+    async def answered(self, update_id: int, at: datetime) -> None:
+        """It was handled and replied to: nothing is left to do. Again is harmless."""
+
+    async def failed(self, update_id: int) -> None:
+        """It could not be handled this time."""
+
+    async def give_back(self, taker: str, user_id: UserId, free_at: datetime) -> None:
+        """The person may be taken again from then on; nothing where they are another's by now."""
+
+    async def free(self) -> None:
+        """Whoever was taken may be taken again at once: nobody else takes people here."""
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        """Remove some updates that were answered before then; how many."""
 
 
 class Outbox(Protocol):
@@ -210,6 +309,14 @@ class Outbox(Protocol):
 
     async def untold(self, limit: int, *, local: bool) -> Sequence[Untold]:
         """Oldest first; of people of the terminal (`local`) or of everybody else."""
+
+    async def awaiting(
+        self, limit: int, after: UserId | None = None, *, local: bool
+    ) -> Sequence[UserId]:
+        """
+        People who were not told something yet, by their ids, those above `after`; of the terminal
+        (`local`) or everybody else. Quick, however much one of them was not told.
+        """
 
     async def untold_of(
         self, user_id: UserId, limit: int, since: int | None = None
@@ -225,7 +332,58 @@ class Outbox(Protocol):
         """It was shown; again is harmless."""
 
     async def last_alert(self, cause: str) -> datetime | None:
-        """When administrators were last told of this cause."""
+        """
+        When administrators were last told of this cause. Of transactions that write, one asks at a
+        time: of many who find that nobody was told, the first to tell is the only one.
+        """
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        """
+        Remove some events that were told before then; how many. The latest of each person, and of
+        each cause of an alert, stays: there are readers who go on from its number, or ask when.
+        """
+
+
+class SentFiles(Protocol):
+    """Results that a frontend keeps, so that they can be shown when their address is gone."""
+
+    async def get(self, address: str, kind: MediaKind) -> SentFile | None:
+        """How the file at this address was sent last, when it was to be shown as this kind."""
+
+    async def save(self, address: str, kind: MediaKind, sent: SentFile, at: datetime) -> None:
+        """Keep it, in place of what was kept before."""
+
+
+class Notices(Protocol):
+    """Messages that go on telling how far a job is, or what became of a request."""
+
+    async def of_person(self, user_id: UserId) -> Sequence[Notice]:
+        """All that a person has."""
+
+    async def of(self, about: About, ref: JobId | TopUpId) -> Sequence[Notice]:
+        """All that tell of this job or top-up."""
+
+    async def newest(self, about: About, limit: int) -> Sequence[Notice]:
+        """The newest of a kind, the newest first."""
+
+    async def save(self, notice: Notice, at: datetime) -> None:
+        """Keep it, in place of what the person had about the same, and of what the message said."""
+
+    async def remove(self, user_id: UserId, message_ids: Sequence[int]) -> None:
+        """These messages tell something else now, or are gone."""
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        """Remove some that are older; how many."""
+
+
+class Instances(Protocol):
+    """Which instances send to people side by side."""
+
+    async def note(self, name: str, at: datetime, since: datetime) -> int:
+        """This one does; how many did since then, with it. The others are forgotten."""
+
+    async def leave(self, name: str) -> None:
+        """This one does no more; again is harmless."""
 
 
 class UnitOfWork(Protocol):
@@ -246,16 +404,26 @@ class UnitOfWork(Protocol):
     @property
     def topups(self) -> TopUps: ...
     @property
+    def acts(self) -> Acts: ...
+    @property
+    def switches(self) -> Switches: ...
+    @property
     def ui_state(self) -> UiState: ...
     @property
     def inbox(self) -> Inbox: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def sent(self) -> SentFiles: ...
+    @property
+    def notices(self) -> Notices: ...
+    @property
+    def instances(self) -> Instances: ...
 
     async def record(self, change: Change) -> None:
         """
         Store a change: jobs and top-ups where they still have the status they were read in, the
-        entry and with it the wallet, the events, the expectation, and the update as done.
+        entry and with it the wallet, the events, the acts, the expectation, and the update as done.
 
         Whatever is raised here ends the unit of work: nothing of it is stored.
 
@@ -268,6 +436,9 @@ class UnitOfWork(Protocol):
             InsufficientFundsError: A part of the wallet would fall below zero.
             NotFoundError: The entry's person has no wallet.
         """
+
+    async def figures(self) -> Figures:
+        """How much of everything there is now; quick, however much is stored."""
 
     def facts(self) -> AsyncIterator[Fact]:
         """

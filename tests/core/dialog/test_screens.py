@@ -12,7 +12,7 @@ from kiebot.core import drafts, params, pricing
 from kiebot.core.catalog import Model, PriceRow, Unit
 from kiebot.core.dialog import balance, generation, history, menu, news
 from kiebot.core.dialog.en import EN
-from kiebot.core.dialog.history import Past
+from kiebot.core.dialog.history import Going, Past
 from kiebot.core.dialog.news import Background
 from kiebot.core.dialog.ru import RU
 from kiebot.core.dialog.screen import Screen
@@ -27,7 +27,7 @@ from kiebot.core.events import (
 )
 from kiebot.core.jobs import Job
 from kiebot.core.money import Money
-from kiebot.core.params import ChoiceParam, JsonValue, SwitchParam
+from kiebot.core.params import ChoiceParam, JsonValue, SwitchParam, TextParam
 from kiebot.core.tasks import FailReason, Result
 from kiebot.core.terms import PaymentDetails, Terms
 from kiebot.core.topups import TopUpId
@@ -35,6 +35,7 @@ from kiebot.core.users import UserId
 from kiebot.core.wallet import JobId
 from tests.fakes.answers import good_answers
 from tests.fakes.clock import START
+from tests.fakes.values import topup
 
 CATALOG = load_catalog()
 TWICE = Decimal(2)
@@ -171,7 +172,7 @@ def test_answers_without_a_price_say_which_have_one(t: Texts) -> None:
 def test_every_end_of_a_job_can_be_told(model: Model, t: Texts) -> None:
     job = evolve(offer(model), result=Result(urls=("https://files.example.org/1.png",)))
     past = Past(job=job, model=model, price=Money(30_00))
-    now = Background(catalog=CATALOG, multiplier=TWICE, tz=UTC, available=Money(940_00), past=past)
+    now = Background(catalog=CATALOG, terms=Terms(), tz=UTC, available=Money(940_00), past=past)
     assert job.result is not None
     good = JobSucceeded(
         user_id=SOMEBODY,
@@ -221,7 +222,7 @@ def test_a_refused_answer_names_the_questions_it_is_about(t: Texts) -> None:
 @every_language
 @pytest.mark.parametrize("code", [401, 402, 403, 433, 500])
 def test_an_alert_says_what_is_wrong_and_to_whom_nothing_is_lost(t: Texts, code: int) -> None:
-    now = Background(catalog=CATALOG, multiplier=TWICE, tz=UTC, available=Money(0))
+    now = Background(catalog=CATALOG, terms=Terms(), tz=UTC, available=Money(0))
     event = OperatorAlert(user_id=SOMEBODY, code=code, detail="x" * 5000)
 
     screen = news.screen(t, event, now)
@@ -238,7 +239,7 @@ def test_an_alert_says_what_is_wrong_and_to_whom_nothing_is_lost(t: Texts, code:
 def test_a_late_success_says_of_which_job_and_what_it_cost(
     t: Texts, taken: str | None, shown: str
 ) -> None:
-    now = Background(catalog=CATALOG, multiplier=TWICE, tz=UTC, available=Money(0))
+    now = Background(catalog=CATALOG, terms=Terms(), tz=UTC, available=Money(0))
     event = LateSuccess(
         user_id=SOMEBODY,
         job_id=JobId("7q2k"),
@@ -258,7 +259,7 @@ def test_a_late_success_says_of_which_job_and_what_it_cost(
 
 @every_language
 def test_a_rejected_topup_says_first_what_happened_to_the_money(t: Texts) -> None:
-    now = Background(catalog=CATALOG, multiplier=TWICE, tz=UTC, available=Money(0))
+    now = Background(catalog=CATALOG, terms=Terms(), tz=UTC, available=Money(0))
     event = TopUpRejected(
         user_id=SOMEBODY, topup_id=TopUpId("7q2k"), amount=Money(500_00), why="x" * 5000
     )
@@ -283,6 +284,106 @@ def test_the_lack_is_exact_and_one_press_cures_it(t: Texts) -> None:
     assert near.actions[0].action.encode() == "topup:100"
     assert far.actions[0].action.encode() == "topup:main"
     assert closed.actions[0].action.encode() == "topup:main"
+
+
+@every_language
+def test_a_card_number_stands_as_on_the_card(t: Texts) -> None:
+    for written in ("2200700000000000", "2200 7000 0000 0000", "220070000000 0000"):
+        screen = balance.transfer(t, topup(), PaymentDetails(card=written))
+        assert screen.copyable == ("2200 7000 0000 0000",)
+        assert screen.copyable[0] in screen.text
+    for written in ("+7 900 000-00-00", "40817810099910004312"):
+        assert balance.transfer(t, topup(), PaymentDetails(card=written)).copyable == (written,)
+
+
+@pytest.mark.parametrize(
+    ("t", "told"),
+    [
+        (RU, ["12 с из обычных 20 с.", "20 с из обычных 20 с.", "21 с, дольше обычного."]),
+        (EN, ["12 s of the usual 20 s.", "20 s of the usual 20 s.", "21 s, longer than usual."]),
+    ],
+    ids=["ru", "en"],
+)
+def test_what_takes_longer_than_usual_says_so(t: Texts, told: list[str]) -> None:
+    usual = timedelta(seconds=20)
+
+    for seconds, words in zip((12, 20.4, 21), told, strict=True):
+        elapsed = timedelta(seconds=seconds)
+        assert generation.running(t, elapsed, usual) == words
+        listed = history.open_jobs(
+            t, [Going(job=draft(LONG), title="Suno", elapsed=elapsed, usual=usual)]
+        )
+        assert listed.text.endswith(words.rstrip("."))
+
+
+@pytest.mark.parametrize(
+    ("model_id", "ru", "en"),
+    [
+        (
+            "flux-2/pro-text-to-image",
+            "Опишите, что нарисовать (до 5 000 знаков).",
+            "Describe what to draw (up to 5,000 characters).",
+        ),
+        (
+            "flux-2/pro-image-to-image",
+            "Опишите, что изменить на картинке (до 5 000 знаков).",
+            "Describe what to change in the picture (up to 5,000 characters).",
+        ),
+        (
+            "hailuo/02-text-to-video-standard",
+            "Опишите, что снять (до 1 500 знаков).",
+            "Describe what to film (up to 1,500 characters).",
+        ),
+        (
+            "elevenlabs/text-to-speech-turbo-2-5",
+            "Напишите текст, который нужно озвучить (до 5 000 знаков).",
+            "Write the text to be spoken (up to 5,000 characters).",
+        ),
+    ],
+)
+def test_a_prompt_is_asked_for_in_a_sentence(model_id: str, ru: str, en: str) -> None:
+    model = CATALOG.model(model_id)
+    (param,) = (p for p in model.params if p.is_primary)
+    assert isinstance(param, TextParam)
+    longer = evolve(param, min_length=20)
+
+    for t, words in ((RU, ru), (EN, en)):
+        first = generation.question(t, CATALOG, model, draft(model), param, TWICE, intro="Hi")
+        again = generation.question(t, CATALOG, model, draft(model), param, TWICE)
+        assert first.text.endswith(f"\n\n{words}")
+        assert again.text.endswith(f"\n\n{words}")
+        bounded = generation.question(t, CATALOG, model, draft(model), longer, TWICE)
+        assert t.chars_between(20, param.max_length) in bounded.text
+
+
+@every_language
+@every_sold_model
+def test_a_confirmation_speaks_of_nothing_technical(model: Model, t: Texts) -> None:
+    job = offer(model)
+    screen = generation.confirmation(t, model, job, Money(30_00), Money(970_00))
+
+    opened = {b.action.parts[2] for b in screen.actions if b.action.parts[0] == "mopen"}
+    technical = {param.name for param in model.params if param.is_technical}
+    assert not opened & technical
+    tuned = {b.action.parts[2] for b in generation.settings(t, model, job).actions[:-1]}
+    every = {param.name for param in params.settings(model, job.params)}
+    assert tuned == every
+    assert (every <= opened) or any(b.action.parts[1] == "tune" for b in screen.actions)
+
+
+@every_language
+def test_a_failure_offers_what_helps_and_names_the_price(t: Texts) -> None:
+    model = CATALOG.model("flux-2/pro-text-to-image")
+    past = Past(job=offer(model), model=model, price=Money(30_00))
+
+    lost = history.failure_rows(t, past, FailReason.MODEL_FAILED, None)
+    refused = history.failure_rows(t, past, FailReason.BAD_INPUT, "prompt")
+    other = history.failure_rows(t, past, FailReason.BAD_INPUT, "aspect_ratio")
+    unpriced = history.failure_rows(t, evolve(past, price=None), FailReason.MODEL_FAILED, None)
+
+    assert lost[0][0].label == t.button_again("30 ₽")
+    assert unpriced[0][0].label == t.button_retry
+    assert (refused[0][0].label, other[0][0].label) == (t.button_edit_text, t.button_edit)
 
 
 def priced(kie_price: str, **when: tuple[JsonValue, ...]) -> PriceRow:
@@ -332,7 +433,7 @@ def test_units_are_told_as_people_count(t: Texts, unit: Unit, words: str) -> Non
     ("t", "line"),
     [
         (RU, "Аудио: 3 минуты 5 секунд. Цена — за 3 минуты, начатое считается целиком."),
-        (EN, "Audio: 3 minutes 5 seconds. The price is per 3 minutes; what is started counts"),
+        (EN, "Audio: 3 minutes 5 seconds. The price is per 3 minutes, and a started one counts"),
     ],
     ids=["ru", "en"],
 )

@@ -28,7 +28,7 @@ from urllib.parse import unquote, urlsplit
 from attrs import evolve, field, frozen
 
 from kiebot.core.dialog.screen import COMMANDS, Action, Button, Press, Say, Screen
-from kiebot.core.expect import Amount, Answer, AnswerForm, Expect, Reason, Receipt
+from kiebot.core.expect import Amount, Answer, AnswerForm, Expect, Reason, Receipt, Whom
 from kiebot.core.media import Attachment
 
 MARK = "› "
@@ -67,8 +67,7 @@ WAYS: dict[str, int] = {
     "history:ledger": 2,
     "history:job": 3,
     "history:file": 3,
-    "admin:topups": 2,
-    "admin:topup": 4,
+    "admin": 2,
     "lang:main": 2,
     "lang:ru": 2,
     "lang:en": 2,
@@ -101,7 +100,7 @@ class Asked(Enum):
     def by(cls, expect: Expect | None) -> "Asked":
         """What this expectation wants."""
         match expect:
-            case Answer(form=AnswerForm.TEXT) | Reason():
+            case Answer(form=AnswerForm.TEXT) | Reason() | Whom():
                 return cls.TEXT
             case Answer(form=AnswerForm.NUMBER) | Amount():
                 return cls.NUMBER
@@ -303,6 +302,9 @@ def _command(text: str) -> Meaning | None:
     name = found[1].lower()
     if name in QUIT:
         return Quit()
+    if name == "admin":
+        # Only the conversation knows for whom there is such a command.
+        return Say(text)
     return Press(COMMANDS[name]) if name in COMMANDS else None
 
 

@@ -6,7 +6,7 @@ and a snapshot is the state that stands.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from attrs import Factory, define, evolve, frozen
 
+from kiebot.core.acts import Act, SwitchedOff
 from kiebot.core.audit import Fact, JobFact, StrayFact, TopUpFact, WalletFact
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.errors import (
@@ -29,12 +30,16 @@ from kiebot.core.errors import (
 )
 from kiebot.core.events import Alert, Event, Untold
 from kiebot.core.expect import Expect
+from kiebot.core.figures import Figures
 from kiebot.core.jobs import OPEN, Job, JobStatus
 from kiebot.core.language import Language
 from kiebot.core.margins import Billed, ModelSums
+from kiebot.core.media import MediaKind, SentFile
 from kiebot.core.money import ZERO, Money
+from kiebot.core.notices import About, Notice
 from kiebot.core.tasks import Outcome, Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
+from kiebot.core.updates import Update
 from kiebot.core.users import User, UserId, is_local
 from kiebot.core.wallet import EFFECTS, OF_A_JOB, EntryKind, JobId, LedgerEntry, Wallet, post
 from kiebot.ports.storage import Lane, Lead, UnitOfWork
@@ -146,7 +151,18 @@ class _Update:
 
     user_id: UserId
     body: str
+    received_at: datetime
     is_done: bool = False
+    answered_at: datetime | None = None
+    tries: int = 0
+
+
+@frozen(kw_only=True)
+class _Taken:
+    """Whose updates a person's are, and until when."""
+
+    taker: str
+    until: datetime
 
 
 @define
@@ -161,9 +177,15 @@ class _State:
     tasks: dict[TaskId, Task] = Factory(dict)
     limits: dict[tuple[str, int], datetime] = Factory(dict)
     topups: dict[TopUpId, TopUp] = Factory(dict)
+    acts: dict[int, Act] = Factory(dict)
+    switched_off: dict[str, SwitchedOff] = Factory(dict)
     expects: dict[UserId, Expect | None] = Factory(dict)
     inbox: dict[int, _Update] = Factory(dict)
+    taken: dict[UserId, _Taken] = Factory(dict)
     outbox: dict[int, _Told] = Factory(dict)
+    sent: dict[tuple[str, MediaKind], SentFile] = Factory(dict)
+    notices: dict[tuple[UserId, int], tuple[Notice, datetime]] = Factory(dict)
+    instances: dict[str, datetime] = Factory(dict)
     identity: dict[str, str] = Factory(dict)
 
     def copy(self) -> "_State":
@@ -177,9 +199,15 @@ class _State:
             tasks=dict(self.tasks),
             limits=dict(self.limits),
             topups=dict(self.topups),
+            acts=dict(self.acts),
+            switched_off=dict(self.switched_off),
             expects=dict(self.expects),
             inbox=dict(self.inbox),
+            taken=dict(self.taken),
             outbox=dict(self.outbox),
+            sent=dict(self.sent),
+            notices=dict(self.notices),
+            instances=dict(self.instances),
             identity=dict(self.identity),
         )
 
@@ -199,9 +227,14 @@ class MemoryUnitOfWork:
         self.tasks = MemoryTasks(state)
         self.limits = MemoryLimits(state, self._writable)
         self.topups = MemoryTopUps(state)
+        self.acts = MemoryActs(state)
+        self.switches = MemorySwitches(state, self._writable)
         self.ui_state = MemoryUiState(state)
         self.inbox = MemoryInbox(state, self._writable)
         self.outbox = MemoryOutbox(state, self._writable)
+        self.sent = MemorySentFiles(state, self._writable)
+        self.notices = MemoryNotices(state, self._writable)
+        self.instances = MemoryInstances(state, self._writable)
 
     def finish(self) -> _State:
         """The state to swap in; StorageError where something in it was refused."""
@@ -222,6 +255,9 @@ class MemoryUnitOfWork:
                 self._save_task(task)
             for event in change.events:
                 self._tell(event)
+            for act in change.acts:
+                number = len(self._state.acts) + 1
+                self._state.acts[number] = evolve(act, id=number)
             if change.expecting is not None:
                 self._expect(change.expecting)
             if change.update_id is not None:
@@ -230,6 +266,33 @@ class MemoryUnitOfWork:
         except KiebotError as error:
             self._broken = error
             raise
+
+    async def figures(self) -> Figures:
+        """See the port."""
+        state = self._state
+        work = [job for job in state.jobs.values() if job.is_open]
+        news = [
+            told.created_at
+            for told in state.outbox.values()
+            if told.told_at is None and not is_local(told.event.user_id)
+        ]
+        requests = [
+            topup.created_at
+            for topup in state.topups.values()
+            if topup.status is TopUpStatus.MANUAL_REVIEW
+        ]
+        updates = [u.received_at for u in state.inbox.values() if u.answered_at is None]
+        return Figures(
+            jobs=Counter(job.status for job in state.jobs.values()),
+            oldest_open=min((j.confirmed_at for j in work if j.confirmed_at), default=None),
+            held=Money(sum(job.price.kopecks for job in work if job.price is not None)),
+            untold=len(news),
+            oldest_untold=min(news, default=None),
+            topups_waiting=len(requests),
+            oldest_topup=min(requests, default=None),
+            updates_waiting=len(updates),
+            oldest_update=min(updates, default=None),
+        )
 
     async def facts(self) -> AsyncIterator[Fact]:
         """See the port."""
@@ -296,7 +359,7 @@ class MemoryUnitOfWork:
                 raise DuplicateRefError(entry.ref, same=False)
 
     def _tell(self, event: Event) -> None:
-        number = len(self._state.outbox) + 1
+        number = max(self._state.outbox, default=0) + 1
         self._state.outbox[number] = _Told(event=event, created_at=self._clock())
 
     def _expect(self, expecting: Expecting) -> None:
@@ -328,7 +391,7 @@ class MemoryUsers:
         self._writable()
         known = self._state.users.get(user.id)
         if known is not None:
-            self._state.users[user.id] = evolve(known, name=user.name)
+            self._state.users[user.id] = evolve(known, name=user.name, nickname=user.nickname)
             return False
         self._state.users[user.id] = user
         self._state.wallets[user.id] = Wallet(user_id=user.id)
@@ -338,6 +401,34 @@ class MemoryUsers:
         self._writable()
         user = await self.get(user_id)
         self._state.users[user_id] = evolve(user, language=language)
+
+    async def named(self, nickname: str, limit: int) -> Sequence[User]:
+        found = [
+            user
+            for user in self._state.users.values()
+            if user.nickname is not None and user.nickname.lower() == nickname.lower()
+        ]
+        found.sort(key=lambda user: user.id)
+        found.sort(key=lambda user: user.seen_at or user.created_at, reverse=True)
+        return found[:limit]
+
+    async def saw(self, user_id: UserId, at: datetime) -> None:
+        self._writable()
+        user = self._state.users.get(user_id)
+        if user is not None and (user.seen_at is None or user.seen_at < at):
+            self._state.users[user_id] = evolve(user, seen_at=at)
+
+    async def block(self, user_id: UserId, at: datetime | None) -> bool:
+        self._writable()
+        user = self._state.users.get(user_id)
+        if user is None or user.is_blocked == (at is not None):
+            return False
+        self._state.users[user_id] = evolve(user, blocked_at=at)
+        return True
+
+    async def came(self, since: datetime) -> tuple[int, int]:
+        came = [u for u in self._state.users.values() if u.seen_at and u.seen_at >= since]
+        return (len(came), sum(user.created_at >= since for user in came))
 
 
 class MemoryWallets:
@@ -380,6 +471,13 @@ class MemoryLedger:
     async def topped_up(self, user_id: UserId) -> Sequence[LedgerEntry]:
         return [entry for entry in self._newest_of(user_id) if entry.kind is EntryKind.TOPUP]
 
+    async def moved(self, since: datetime) -> Mapping[EntryKind, Money]:
+        moved: dict[EntryKind, Money] = {}
+        for entry in self._state.ledger.values():
+            if entry.at >= since:
+                moved[entry.kind] = moved.get(entry.kind, ZERO) + entry.amount
+        return moved
+
     def _newest_of(self, user_id: UserId) -> Sequence[LedgerEntry]:
         return [
             entry for entry in reversed(self._state.ledger.values()) if entry.user_id == user_id
@@ -418,6 +516,13 @@ class MemoryJobs:
 
     async def open(self, limit: int) -> Sequence[Job]:
         return self._open()[:limit]
+
+    async def failed(self, limit: int) -> Sequence[Job]:
+        failed = [job for job in self._state.jobs.values() if job.status is JobStatus.FAILED]
+        return sorted(failed, key=lambda job: (job.updated_at, job.id), reverse=True)[:limit]
+
+    async def counts(self, since: datetime) -> Mapping[JobStatus, int]:
+        return Counter(job.status for job in self._confirmed(since))
 
     async def draft_of(self, user_id: UserId) -> Job | None:
         drafts = [
@@ -622,15 +727,59 @@ class MemoryTopUps:
         ]
         return sorted(waiting, key=_by_age)[:limit]
 
-    async def with_receipt(self, digest: str, other_than: TopUpId) -> TopUp | None:
-        return self._last(
-            lambda topup: (
-                topup.id != other_than and any(file.digest == digest for file in topup.receipt)
-            )
-        )
+    async def with_receipt(self, digest: str, other_than: TopUpId, limit: int) -> Sequence[TopUp]:
+        found = [
+            topup
+            for topup in self._state.topups.values()
+            if topup.id != other_than and any(file.digest == digest for file in topup.receipt)
+        ]
+        found.sort(key=_by_age, reverse=True)
+        found.sort(key=lambda topup: topup.status is not TopUpStatus.APPROVED)
+        return found[:limit]
 
     def _last(self, fits: Callable[[TopUp], bool]) -> TopUp | None:
         return max(filter(fits, self._state.topups.values()), key=_by_age, default=None)
+
+
+class MemoryActs:
+    """See the port."""
+
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def recent(
+        self, limit: int, before: int | None = None, user_id: UserId | None = None
+    ) -> Sequence[Act]:
+        found = [
+            act
+            for number, act in reversed(self._state.acts.items())
+            if (before is None or number < before) and (user_id is None or act.user_id == user_id)
+        ]
+        return found[:limit]
+
+
+class MemorySwitches:
+    """See the port."""
+
+    def __init__(self, state: _State, writable: Callable[[], None]) -> None:
+        self._state = state
+        self._writable = writable
+
+    async def off(self) -> Sequence[SwitchedOff]:
+        return [switched for _, switched in sorted(self._state.switched_off.items())]
+
+    async def find(self, model_id: str) -> SwitchedOff | None:
+        return self._state.switched_off.get(model_id)
+
+    async def switch_off(self, switched: SwitchedOff) -> bool:
+        self._writable()
+        known = len(self._state.switched_off)
+        self._state.switched_off.setdefault(switched.model_id, switched)
+        return len(self._state.switched_off) > known
+
+    async def switch_on(self, model_id: str) -> bool:
+        self._writable()
+        return self._state.switched_off.pop(model_id, None) is not None
 
 
 class MemoryUiState:
@@ -650,20 +799,89 @@ class MemoryInbox:
         self._state = state
         self._writable = writable
 
-    async def store(self, update_id: int, user_id: UserId, body: str, at: datetime) -> bool:  # noqa: ARG002
+    async def store(self, update_id: int, user_id: UserId, body: str, at: datetime) -> bool:
         self._writable()
         if update_id in self._state.inbox:
             return False
-        self._state.inbox[update_id] = _Update(user_id=user_id, body=body)
+        self._state.inbox[update_id] = _Update(user_id=user_id, body=body, received_at=at)
         return True
 
-    async def waiting(self, limit: int) -> Sequence[tuple[int, UserId, str]]:
-        waiting = [
-            (update_id, update.user_id, update.body)
+    async def waiting(self, limit: int) -> Sequence[Update]:
+        return self._waiting()[:limit]
+
+    async def knows(self, update_id: int) -> bool:
+        return update_id in self._state.inbox
+
+    async def waiting_of(self, user_id: UserId) -> int:
+        return sum(update.user_id == user_id for update in self._waiting())
+
+    async def take(self, taker: str, limit: int, at: datetime, until: datetime) -> Sequence[Update]:
+        self._writable()
+        taken: dict[UserId, Update] = {}
+        for update in self._waiting():
+            has = self._state.taken.get(update.user_id)
+            if update.user_id not in taken and (has is None or has.until <= at):
+                taken[update.user_id] = update
+        oldest = list(taken.values())[:limit]
+        for update in oldest:
+            self._state.taken[update.user_id] = _Taken(taker=taker, until=until)
+        return oldest
+
+    async def renew(self, taker: str, user_ids: Sequence[UserId], until: datetime) -> set[UserId]:
+        self._writable()
+        kept = {user_id for user_id in user_ids if self._is_of(taker, user_id)}
+        for user_id in kept:
+            self._state.taken[user_id] = _Taken(taker=taker, until=until)
+        return kept
+
+    async def answered(self, update_id: int, at: datetime) -> None:
+        self._writable()
+        update = self._state.inbox.get(update_id)
+        if update is not None and update.answered_at is None:
+            self._state.inbox[update_id] = evolve(update, is_done=True, answered_at=at)
+
+    async def failed(self, update_id: int) -> None:
+        self._writable()
+        update = self._state.inbox.get(update_id)
+        if update is not None:
+            self._state.inbox[update_id] = evolve(update, tries=update.tries + 1)
+
+    async def give_back(self, taker: str, user_id: UserId, free_at: datetime) -> None:
+        self._writable()
+        if self._is_of(taker, user_id):
+            self._state.taken[user_id] = _Taken(taker="", until=free_at)
+
+    async def free(self) -> None:
+        self._writable()
+        self._state.taken.clear()
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        self._writable()
+        old = [
+            update_id
+            for update_id, update in self._state.inbox.items()
+            if update.answered_at is not None and update.answered_at < before
+        ][:limit]
+        for update_id in old:
+            del self._state.inbox[update_id]
+        return len(old)
+
+    def _waiting(self) -> list[Update]:
+        return [
+            Update(
+                id=update_id,
+                user_id=update.user_id,
+                body=update.body,
+                is_done=update.is_done,
+                tries=update.tries,
+            )
             for update_id, update in sorted(self._state.inbox.items(), key=lambda item: item[0])
-            if not update.is_done
+            if update.answered_at is None
         ]
-        return waiting[:limit]
+
+    def _is_of(self, taker: str, user_id: UserId) -> bool:
+        has = self._state.taken.get(user_id)
+        return has is not None and has.taker == taker
 
 
 class MemoryOutbox:
@@ -677,6 +895,18 @@ class MemoryOutbox:
         return self._where(
             lambda _, told: told.told_at is None and is_local(told.event.user_id) == local, limit
         )
+
+    async def awaiting(
+        self, limit: int, after: UserId | None = None, *, local: bool
+    ) -> Sequence[UserId]:
+        people = {
+            told.event.user_id for told in self._state.outbox.values() if told.told_at is None
+        }
+        return sorted(
+            user_id
+            for user_id in people
+            if is_local(user_id) == local and (after is None or user_id > after)
+        )[:limit]
 
     async def untold_of(
         self, user_id: UserId, limit: int, since: int | None = None
@@ -715,6 +945,24 @@ class MemoryOutbox:
             default=None,
         )
 
+    async def prune(self, before: datetime, limit: int) -> int:
+        self._writable()
+        last = {told.event.user_id: number for number, told in self._state.outbox.items()}
+        causes = {
+            told.event.cause: number
+            for number, told in self._state.outbox.items()
+            if isinstance(told.event, Alert)
+        }
+        kept = {*last.values(), *causes.values()}
+        old = [
+            number
+            for number, told in self._state.outbox.items()
+            if told.told_at is not None and told.told_at < before and number not in kept
+        ][:limit]
+        for number in old:
+            del self._state.outbox[number]
+        return len(old)
+
     def _where(self, fits: Callable[[int, _Told], bool], limit: int) -> Sequence[Untold]:
         found = [
             Untold(id=number, event=told.event)
@@ -722,6 +970,82 @@ class MemoryOutbox:
             if fits(number, told)
         ]
         return found[:limit]
+
+
+class MemorySentFiles:
+    """See the port."""
+
+    def __init__(self, state: _State, writable: Callable[[], None]) -> None:
+        self._state = state
+        self._writable = writable
+
+    async def get(self, address: str, kind: MediaKind) -> SentFile | None:
+        return self._state.sent.get((address, kind))
+
+    async def save(self, address: str, kind: MediaKind, sent: SentFile, at: datetime) -> None:  # noqa: ARG002
+        self._writable()
+        self._state.sent[address, kind] = sent
+
+
+class MemoryNotices:
+    """See the port."""
+
+    def __init__(self, state: _State, writable: Callable[[], None]) -> None:
+        self._state = state
+        self._writable = writable
+
+    async def of_person(self, user_id: UserId) -> Sequence[Notice]:
+        found = [one for one, _ in self._state.notices.values() if one.user_id == user_id]
+        return sorted(found, key=lambda one: one.message_id)
+
+    async def of(self, about: About, ref: JobId | TopUpId) -> Sequence[Notice]:
+        found = [
+            one for one, _ in self._state.notices.values() if (one.about, one.ref) == (about, ref)
+        ]
+        return sorted(found, key=lambda one: one.user_id)
+
+    async def newest(self, about: About, limit: int) -> Sequence[Notice]:
+        kept = [(at, one) for one, at in self._state.notices.values() if one.about is about]
+        return [one for _, one in sorted(kept, key=lambda pair: pair[0], reverse=True)[:limit]]
+
+    async def save(self, notice: Notice, at: datetime) -> None:
+        self._writable()
+        for known in await self.of(notice.about, notice.ref):
+            if known.user_id == notice.user_id:
+                del self._state.notices[known.user_id, known.message_id]
+        self._state.notices[notice.user_id, notice.message_id] = (notice, at)
+
+    async def remove(self, user_id: UserId, message_ids: Sequence[int]) -> None:
+        self._writable()
+        for message_id in message_ids:
+            self._state.notices.pop((user_id, message_id), None)
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        self._writable()
+        old = [key for key, (_, at) in self._state.notices.items() if at < before][:limit]
+        for key in old:
+            del self._state.notices[key]
+        return len(old)
+
+
+class MemoryInstances:
+    """See the port."""
+
+    def __init__(self, state: _State, writable: Callable[[], None]) -> None:
+        self._state = state
+        self._writable = writable
+
+    async def note(self, name: str, at: datetime, since: datetime) -> int:
+        self._writable()
+        known = self._state.instances
+        known[name] = at
+        for silent in [one for one, seen_at in known.items() if seen_at < since]:
+            del known[silent]
+        return len(known)
+
+    async def leave(self, name: str) -> None:
+        self._writable()
+        self._state.instances.pop(name, None)
 
 
 def _found(what: str, id: object, thing: T | None) -> T:  # noqa: A002 - the attribute's name

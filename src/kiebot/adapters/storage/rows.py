@@ -8,23 +8,29 @@ the text is the order of time; JSON is text for both.
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
 from cattrs import Converter
 from cattrs.strategies import configure_tagged_union
 
+from kiebot.core.acts import Act, ActKind, Deed, SwitchedOff
 from kiebot.core.audit import JobFact, StrayFact, TopUpFact, WalletFact
 from kiebot.core.events import Alert, Event, Untold
-from kiebot.core.expect import Amount, Answer, AnswerForm, Expect, Reason, Receipt
+from kiebot.core.expect import Amount, Answer, AnswerForm, Expect, Reason, Receipt, Whom
+from kiebot.core.figures import Figures
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
 from kiebot.core.margins import Billed, ModelSums
-from kiebot.core.media import Attachment
+from kiebot.core.media import Attachment, MediaKind, SentFile
 from kiebot.core.money import LARGEST_KOPECKS, Money
+from kiebot.core.notices import About, Notice
 from kiebot.core.tasks import FailReason, Failure, Outcome, Result, Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId, TopUpStatus
+from kiebot.core.updates import Update
 from kiebot.core.users import User, UserId
 from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet
 
@@ -41,7 +47,7 @@ class Row(Protocol):
 
 MICRO = 1_000_000
 
-USER = "id, name, language, created_at"
+USER = "id, name, language, created_at, nickname, seen_at, blocked_at"
 WALLET = "user_id, balance_kop, hold_kop"
 ENTRY = "id, user_id, kind, amount_kop, ref, job_id, actor, why, created_at"
 JOB = (
@@ -49,11 +55,16 @@ JOB = (
     " submissions, kie_task_id, next_check_at, result, error, error_detail, replaced_by,"
     " created_at, updated_at, measures"
 )
+ACT = "id, actor, act, subject, user_id, amount_kop, why, created_at"
+SWITCHED_OFF = "model_id, actor, why, created_at"
 TASK = "id, job_id, outcome, microcredits, created_at, updated_at"
 TOPUP = (
     "id, user_id, amount_kop, requested_kop, status, receipt, created_at, reviewed_by,"
     " reviewed_at, why"
 )
+UPDATE = "update_id, user_id, body, done_at, tries"
+SENT = "file_id, sent_as"
+NOTICE = "user_id, message_id, about, ref, has_file"
 
 
 def user(row: Row) -> User:
@@ -63,12 +74,23 @@ def user(row: Row) -> User:
         name=row["name"],
         language=Language(row["language"]),
         created_at=moment(row["created_at"]),
+        nickname=row["nickname"],
+        seen_at=_maybe_moment(row["seen_at"]),
+        blocked_at=_maybe_moment(row["blocked_at"]),
     )
 
 
 def user_row(value: User) -> tuple[object, ...]:
     """The values of `USER`."""
-    return (value.id, text(value.name), str(value.language), value.created_at)
+    return (
+        value.id,
+        text(value.name),
+        str(value.language),
+        value.created_at,
+        text(value.nickname),
+        value.seen_at,
+        value.blocked_at,
+    )
 
 
 def wallet(row: Row) -> Wallet:
@@ -159,6 +181,49 @@ def job_row(value: Job) -> tuple[object, ...]:
     )
 
 
+def act(row: Row) -> Act:
+    """A row of `ACT`."""
+    return Act(
+        id=row["id"],
+        actor=row["actor"],
+        kind=ActKind(row["act"]),
+        subject=row["subject"],
+        user_id=None if row["user_id"] is None else UserId(row["user_id"]),
+        amount=_money(row["amount_kop"]),
+        why=row["why"],
+        at=moment(row["created_at"]),
+    )
+
+
+def act_row(value: Act) -> tuple[object, ...]:
+    """The values of `ACT` but the id, which is the database's, and the kind of the subject."""
+    return (
+        text(value.actor),
+        str(value.kind),
+        text(value.subject),
+        value.user_id,
+        _kopecks(value.amount),
+        text(value.why),
+        value.at,
+        str(value.subject_kind),
+    )
+
+
+def switched_off(row: Row) -> SwitchedOff:
+    """A row of `SWITCHED_OFF`."""
+    return SwitchedOff(
+        model_id=row["model_id"],
+        by=row["actor"],
+        why=row["why"],
+        at=moment(row["created_at"]),
+    )
+
+
+def switched_off_row(value: SwitchedOff) -> tuple[object, ...]:
+    """The values of `SWITCHED_OFF`."""
+    return (text(value.model_id), text(value.by), text(value.why), value.at)
+
+
 def task(row: Row) -> Task:
     """A row of `TASK`."""
     return Task(
@@ -181,6 +246,69 @@ def task_row(value: Task) -> tuple[object, ...]:
         value.created_at,
         value.updated_at,
     )
+
+
+def sent_file(row: Row) -> SentFile:
+    """A row of `SENT`."""
+    return SentFile(file_id=row["file_id"], kind=MediaKind(row["sent_as"]))
+
+
+def notice(row: Row) -> Notice:
+    """A row of `NOTICE`."""
+    about = About(row["about"])
+    make = JobId if about is About.JOB else TopUpId
+    return Notice(
+        user_id=UserId(row["user_id"]),
+        message_id=row["message_id"],
+        about=about,
+        ref=make(row["ref"]),
+        has_file=bool(row["has_file"]),
+    )
+
+
+def address_key(address: str) -> str:
+    """What stands for an address in a key: an address may be longer than an index takes."""
+    return sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def update(row: Row) -> Update:
+    """A row of `UPDATE`."""
+    return Update(
+        id=row["update_id"],
+        user_id=UserId(row["user_id"]),
+        body=row["body"],
+        is_done=row["done_at"] is not None,
+        tries=row["tries"],
+    )
+
+
+def figures(
+    counted: Sequence[Row],
+    work: Row | None,
+    news: Row | None,
+    requests: Row | None,
+    updates: Row | None,
+) -> Figures:
+    """Jobs by status; what open jobs hold; and how many there are of the rest, and how old."""
+    return Figures(
+        jobs={JobStatus(row["status"]): int(row["jobs"]) for row in counted},
+        oldest_open=_oldest(work),
+        held=Money(0 if work is None else int(work["held"])),
+        untold=_many(news),
+        oldest_untold=_oldest(news),
+        topups_waiting=_many(requests),
+        oldest_topup=_oldest(requests),
+        updates_waiting=_many(updates),
+        oldest_update=_oldest(updates),
+    )
+
+
+def _many(row: Row | None) -> int:
+    return 0 if row is None else int(row["many"])
+
+
+def _oldest(row: Row | None) -> datetime | None:
+    return None if row is None or row["oldest"] is None else moment(row["oldest"])
 
 
 def kie_credits(micro: int | None) -> Decimal | None:
@@ -268,14 +396,22 @@ def cause(event: Event) -> str | None:
 
 def expect(stored: str) -> Expect | None:
     """The expectation of the JSON in `ui_state.state`."""
-    state = json.loads(stored)
+    return _expected(json.loads(stored))
+
+
+def _expected(state: dict[str, Any]) -> Expect | None:
+    # What was stored before there were administrators in the chat lacks the later keys.
+    after = state.get("after")
+    inner = None if after is None else _expected(after)
     match state:
         case {"expects": "amount"}:
-            return Amount(topup_id=state["topup"])
+            return Amount(topup_id=state["topup"], deed=_deed(state), after=inner)
         case {"expects": "receipt"}:
             return Receipt(topup_id=state["topup"])
         case {"expects": "reason"}:
-            return Reason(topup_id=state["topup"])
+            return Reason(topup_id=state["topup"], deed=_deed(state), after=inner)
+        case {"whom": True}:
+            return Whom()
         case {"for": None}:
             return None
         case _:
@@ -285,24 +421,45 @@ def expect(stored: str) -> Expect | None:
 
 def dump_expect(value: Expect | None) -> str:
     """
-    The public JSON of `ui_state.state`: `expects`, `for`, `job`, `topup`.
+    The public JSON of `ui_state.state`: `expects`, `for`, `job`, `topup`; of administrators also
+    `deed`, `after`, `whom`.
 
     A question that is answered by a button expects nothing typed, and still is for a parameter.
     """
-    state: dict[str, str | None] = {"expects": None, "for": None, "job": None, "topup": None}
+    return dump(_state(value))
+
+
+def _state(value: Expect | None) -> dict[str, Any]:
+    state: dict[str, Any] = {"expects": None, "for": None, "job": None, "topup": None}
     match value:
         case Answer(job_id=job_id, param=param, form=form):
             typed = None if form is AnswerForm.CHOICE else str(form)
             state |= {"expects": typed, "for": param, "job": job_id}
-        case Amount(topup_id=topup_id):
-            state |= {"expects": "amount", "topup": topup_id}
+        case Amount(topup_id=topup_id, deed=deed, after=after):
+            state |= {"expects": "amount", "topup": topup_id, **_of_admin(deed, after)}
         case Receipt(topup_id=topup_id):
             state |= {"expects": "receipt", "topup": topup_id}
-        case Reason(topup_id=topup_id):
-            state |= {"expects": "reason", "topup": topup_id}
+        case Reason(topup_id=topup_id, deed=deed, after=after):
+            state |= {"expects": "reason", "topup": topup_id, **_of_admin(deed, after)}
+        case Whom():
+            state |= {"expects": "text", "whom": True}
         case None:
             pass
-    return dump(state)
+    return state
+
+
+def _of_admin(deed: Deed | None, after: Expect | None) -> dict[str, Any]:
+    about: dict[str, Any] = {}
+    if deed is not None:
+        about["deed"] = deed
+    if after is not None:
+        about["after"] = _state(after)
+    return about
+
+
+def _deed(state: dict[str, Any]) -> Deed | None:
+    stored = state.get("deed")
+    return None if stored is None else _converter.structure(stored, Deed)
 
 
 def wallet_fact(row: Row) -> WalletFact:

@@ -5,7 +5,7 @@ What a database does its own way is behind `Connection`: how a `get` locks, and 
 change are run in one go.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
@@ -14,7 +14,21 @@ from typing import Protocol
 from attrs import frozen
 
 from kiebot.adapters.storage import rows
-from kiebot.adapters.storage.rows import ENTRY, JOB, TASK, TOPUP, USER, WALLET, Row
+from kiebot.adapters.storage.rows import (
+    ACT,
+    ENTRY,
+    JOB,
+    NOTICE,
+    SENT,
+    SWITCHED_OFF,
+    TASK,
+    TOPUP,
+    UPDATE,
+    USER,
+    WALLET,
+    Row,
+)
+from kiebot.core.acts import Act, SwitchedOff
 from kiebot.core.audit import Fact
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.errors import (
@@ -26,14 +40,18 @@ from kiebot.core.errors import (
 )
 from kiebot.core.events import Event, Untold
 from kiebot.core.expect import Expect
-from kiebot.core.jobs import Job
+from kiebot.core.figures import Figures
+from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.language import Language
 from kiebot.core.margins import Billed, ModelSums
-from kiebot.core.money import LARGEST_KOPECKS
+from kiebot.core.media import MediaKind, SentFile
+from kiebot.core.money import LARGEST_KOPECKS, Money
+from kiebot.core.notices import About, Notice
 from kiebot.core.tasks import Task, TaskId
 from kiebot.core.topups import TopUp, TopUpId
+from kiebot.core.updates import Update
 from kiebot.core.users import User, UserId
-from kiebot.core.wallet import JobId, LedgerEntry, Wallet, post
+from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet, post
 from kiebot.ports.storage import Lane
 from kiebot.ports.system import Clock
 
@@ -100,6 +118,9 @@ class Connection(Protocol):
         An entry is refused, and nothing moves, where its ref stands or the wallet has too little.
         """
 
+    async def queue_up(self, what: str) -> None:
+        """Where this transaction writes: wait until no other one of this name is open."""
+
     def give_up(self, error: BaseException) -> None:
         """Nothing of this transaction is to be stored."""
 
@@ -117,15 +138,21 @@ class SqlUnitOfWork:
         self.tasks = SqlTasks(connection)
         self.limits = SqlLimits(connection)
         self.topups = SqlTopUps(connection)
+        self.acts = SqlActs(connection)
+        self.switches = SqlSwitches(connection)
         self.ui_state = SqlUiState(connection)
         self.inbox = SqlInbox(connection)
         self.outbox = SqlOutbox(connection)
+        self.sent = SqlSentFiles(connection)
+        self.notices = SqlNotices(connection)
+        self.instances = SqlInstances(connection)
 
     async def record(self, change: Change) -> None:
         """See the port."""
         at = self._clock()
         others = [_save_task(task) for task in change.tasks]
         others += [_tell(event, at) for event in change.events]
+        others += [_note(act) for act in change.acts]
         if change.expecting is not None:
             others.append(_expect(change.expecting, at))
         if change.update_id is not None:
@@ -166,6 +193,36 @@ class SqlUnitOfWork:
         # The job has such an entry already, under another ref.
         return DuplicateRefError(entry.ref, same=False)
 
+    async def figures(self) -> Figures:
+        """See the port."""
+        ask = self._connection.fetchrow
+        counted = await self._connection.fetch(
+            # Each part in the words of an index.
+            "select status, count(*) as jobs from jobs"
+            " where status in ('succeeded', 'failed', 'refunded', 'cancelled') group by status"
+            " union all select status, count(*) as jobs from jobs"
+            " where status in ('queued', 'running') group by status"
+            " union all select status, count(*) as jobs from jobs"
+            " where status = 'draft' group by status"
+        )
+        work = await ask(
+            "select min(confirmed_at) as oldest, coalesce(sum(price_kop), 0) as held"
+            " from jobs where status in ('queued', 'running')"
+        )
+        news = await ask(
+            "select count(*) as many, min(created_at) as oldest"
+            " from outbox where told_at is null and user_id >= 0"
+        )
+        requests = await ask(
+            "select count(*) as many, min(created_at) as oldest"
+            " from topups where status = 'manual_review'"
+        )
+        updates = await ask(
+            "select count(*) as many, min(received_at) as oldest"
+            " from inbox where answered_at is null"
+        )
+        return rows.figures(counted, work, news, requests, updates)
+
     async def facts(self) -> AsyncIterator[Fact]:
         """See the port."""
         async for row in self._connection.stream(WALLET_FACTS):
@@ -192,7 +249,7 @@ class SqlUsers:
 
     async def add(self, user: User) -> bool:
         is_new = await self._connection.fetchrow(
-            f"insert into users ({USER}) values ($1, $2, $3, $4)"
+            f"insert into users ({USER}) values ($1, $2, $3, $4, $5, $6, $7)"
             " on conflict (id) do nothing returning id",
             *rows.user_row(user),
         )
@@ -204,9 +261,11 @@ class SqlUsers:
             )
             return True
         await self._connection.fetchrow(
-            "update users set name = $2 where id = $1 and name <> $2 returning id",
+            "update users set name = $2, nickname = $3 where id = $1"
+            " and (name <> $2 or coalesce(nickname, '') <> coalesce($3, '')) returning id",
             user.id,
             rows.text(user.name),
+            rows.text(user.nickname),
         )
         return False
 
@@ -216,6 +275,52 @@ class SqlUsers:
         )
         if row is None:
             raise NotFoundError("user", user_id)
+
+    async def named(self, nickname: str, limit: int) -> Sequence[User]:
+        found = await self._connection.fetch(
+            f"select {USER} from users where lower(nickname) = lower($1)"
+            " order by coalesce(seen_at, created_at) desc, id limit $2",
+            rows.text(nickname),
+            limit,
+        )
+        return [rows.user(row) for row in found]
+
+    async def saw(self, user_id: UserId, at: datetime) -> None:
+        await self._connection.fetchrow(
+            "update users set seen_at = $2"
+            " where id = $1 and (seen_at is null or seen_at < $2) returning id",
+            user_id,
+            at,
+        )
+
+    async def block(self, user_id: UserId, at: datetime | None) -> bool:
+        if at is None:
+            row = await self._connection.fetchrow(
+                "update users set blocked_at = null"
+                " where id = $1 and blocked_at is not null returning id",
+                user_id,
+            )
+        else:
+            row = await self._connection.fetchrow(
+                "update users set blocked_at = $2"
+                " where id = $1 and blocked_at is null returning id",
+                user_id,
+                at,
+            )
+        return row is not None
+
+    async def came(self, since: datetime) -> tuple[int, int]:
+        seen = await self._connection.fetchrow(
+            "select count(*) as people from users where seen_at >= $1", since
+        )
+        new = await self._connection.fetchrow(
+            "select count(*) as people from users where created_at >= $1 and seen_at >= $1", since
+        )
+        return (_people(seen), _people(new))
+
+
+def _people(row: Row | None) -> int:
+    return 0 if row is None else int(row["people"])
 
 
 class SqlWallets:
@@ -272,6 +377,15 @@ class SqlLedger:
         )
         return [rows.entry(row) for row in found]
 
+    async def moved(self, since: datetime) -> Mapping[EntryKind, Money]:
+        found = await self._connection.fetch(
+            "select kind, sum(amount_kop) as amount_kop from ledger where created_at >= $1"
+            " group by kind",
+            since,
+        )
+        # PostgreSQL adds up 64-bit integers to a numeric.
+        return {EntryKind(row["kind"]): Money(int(row["amount_kop"])) for row in found}
+
 
 class SqlJobs:
     """See the port."""
@@ -319,6 +433,20 @@ class SqlJobs:
             " order by confirmed_at, id limit $1",
             limit,
         )
+
+    async def failed(self, limit: int) -> Sequence[Job]:
+        return await self._jobs(
+            f"select {JOB} from jobs where status = 'failed'"
+            " order by updated_at desc, id desc limit $1",
+            limit,
+        )
+
+    async def counts(self, since: datetime) -> Mapping[JobStatus, int]:
+        found = await self._connection.fetch(
+            "select status, count(*) as jobs from jobs where confirmed_at >= $1 group by status",
+            since,
+        )
+        return {JobStatus(row["status"]): int(row["jobs"]) for row in found}
 
     async def draft_of(self, user_id: UserId) -> Job | None:
         found = await self._jobs(
@@ -500,18 +628,76 @@ class SqlTopUps:
             limit,
         )
 
-    async def with_receipt(self, digest: str, other_than: TopUpId) -> TopUp | None:
-        found = await self._topups(
+    async def with_receipt(self, digest: str, other_than: TopUpId, limit: int) -> Sequence[TopUp]:
+        return await self._topups(
             f"select {TOPUP} from topups where id <> $2"
             " and id in (select topup_id from topup_receipts where digest = $1)"
-            " order by created_at desc, id desc limit 1",
+            " order by case status when 'approved' then 0 else 1 end, created_at desc, id desc"
+            " limit $3",
             digest,
             other_than,
+            limit,
         )
-        return found[0] if found else None
 
     async def _topups(self, query: str, *values: object) -> Sequence[TopUp]:
         return [rows.topup(row) for row in await self._connection.fetch(query, *values)]
+
+
+class SqlActs:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def recent(
+        self, limit: int, before: int | None = None, user_id: UserId | None = None
+    ) -> Sequence[Act]:
+        last = LARGEST_KOPECKS if before is None else before
+        if user_id is None:
+            found = await self._connection.fetch(
+                f"select {ACT} from acts where id < $1 order by id desc limit $2", last, limit
+            )
+        else:
+            found = await self._connection.fetch(
+                f"select {ACT} from acts where user_id = $3 and id < $1 order by id desc limit $2",
+                last,
+                limit,
+                user_id,
+            )
+        return [rows.act(row) for row in found]
+
+
+class SqlSwitches:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def off(self) -> Sequence[SwitchedOff]:
+        found = await self._connection.fetch(
+            f"select {SWITCHED_OFF} from switched_off order by model_id"
+        )
+        return [rows.switched_off(row) for row in found]
+
+    async def find(self, model_id: str) -> SwitchedOff | None:
+        row = await self._connection.fetchrow(
+            f"select {SWITCHED_OFF} from switched_off where model_id = $1", model_id
+        )
+        return None if row is None else rows.switched_off(row)
+
+    async def switch_off(self, switched: SwitchedOff) -> bool:
+        row = await self._connection.fetchrow(
+            f"insert into switched_off ({SWITCHED_OFF}) values ($1, $2, $3, $4)"
+            " on conflict (model_id) do nothing returning model_id",
+            *rows.switched_off_row(switched),
+        )
+        return row is not None
+
+    async def switch_on(self, model_id: str) -> bool:
+        row = await self._connection.fetchrow(
+            "delete from switched_off where model_id = $1 returning model_id", model_id
+        )
+        return row is not None
 
 
 class SqlUiState:
@@ -542,15 +728,121 @@ class SqlInbox:
             rows.text(body),
             at,
         )
-        return row is not None
+        if row is None:
+            return False
+        await self._connection.fetch(
+            "insert into inbox_people (user_id, taker, taken_until) values ($1, '', $2)"
+            " on conflict (user_id) do nothing returning user_id",
+            user_id,
+            LONG_AGO,
+        )
+        return True
 
-    async def waiting(self, limit: int) -> Sequence[tuple[int, UserId, str]]:
+    async def waiting(self, limit: int) -> Sequence[Update]:
         found = await self._connection.fetch(
-            "select update_id, user_id, body from inbox where done_at is null"
-            " order by update_id limit $1",
+            f"select {UPDATE} from inbox where answered_at is null order by update_id limit $1",
             limit,
         )
-        return [(row["update_id"], UserId(row["user_id"]), row["body"]) for row in found]
+        return [rows.update(row) for row in found]
+
+    async def knows(self, update_id: int) -> bool:
+        row = await self._connection.fetchrow(
+            "select update_id from inbox where update_id = $1", update_id
+        )
+        return row is not None
+
+    async def waiting_of(self, user_id: UserId) -> int:
+        row = await self._connection.fetchrow(
+            "select count(*) as updates from inbox where user_id = $1 and answered_at is null",
+            user_id,
+        )
+        return 0 if row is None else int(row["updates"])
+
+    async def take(self, taker: str, limit: int, at: datetime, until: datetime) -> Sequence[Update]:
+        # Whom another process is taking right now is left to it. The lock is on the person: an
+        # older update of theirs may be stored while a newer one is being handled.
+        locking = self._connection.locking and f"{self._connection.locking} of person skip locked"
+        taken = await self._connection.fetch(
+            "update inbox_people set taker = $1, taken_until = $4 where user_id in ("
+            " select person.user_id from inbox_people person"
+            " join (select user_id, min(update_id) as update_id from inbox"
+            "   where answered_at is null group by user_id) waiting"
+            " on waiting.user_id = person.user_id"
+            " where person.taken_until <= $3"
+            f" order by waiting.update_id limit $2{locking})"
+            " and taken_until <= $3 returning user_id",
+            taker,
+            limit,
+            at,
+            until,
+        )
+        if not taken:
+            return []
+        people = [row["user_id"] for row in taken]
+        found = await self._connection.fetch(
+            f"select {UPDATE} from inbox where update_id in ("
+            " select min(update_id) from inbox where answered_at is null"
+            f" and user_id in ({_places(people)}) group by user_id)"
+            " order by update_id",
+            *people,
+        )
+        updates = [rows.update(row) for row in found]
+        for user_id in set(people) - {update.user_id for update in updates}:
+            # Answered since we looked.
+            await self.give_back(taker, user_id, LONG_AGO)
+        return updates
+
+    async def renew(self, taker: str, user_ids: Sequence[UserId], until: datetime) -> set[UserId]:
+        if not user_ids:
+            return set()
+        kept = await self._connection.fetch(
+            "update inbox_people set taken_until = $2"
+            f" where taker = $1 and user_id in ({_places(user_ids, first=3)}) returning user_id",
+            taker,
+            until,
+            *user_ids,
+        )
+        return {UserId(row["user_id"]) for row in kept}
+
+    async def answered(self, update_id: int, at: datetime) -> None:
+        await self._connection.fetch(
+            "update inbox set answered_at = $2, done_at = coalesce(done_at, $2)"
+            " where update_id = $1 and answered_at is null returning update_id",
+            update_id,
+            at,
+        )
+
+    async def failed(self, update_id: int) -> None:
+        await self._connection.fetch(
+            "update inbox set tries = tries + 1 where update_id = $1 returning update_id",
+            update_id,
+        )
+
+    async def give_back(self, taker: str, user_id: UserId, free_at: datetime) -> None:
+        await self._connection.fetch(
+            "update inbox_people set taker = '', taken_until = $3"
+            " where user_id = $2 and taker = $1 returning user_id",
+            taker,
+            user_id,
+            free_at,
+        )
+
+    async def free(self) -> None:
+        await self._connection.fetch(
+            "update inbox_people set taker = '', taken_until = $1 where taken_until > $1"
+            " returning user_id",
+            LONG_AGO,
+        )
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        gone = await self._connection.fetch(
+            "delete from inbox where update_id in ("
+            " select update_id from inbox where answered_at < $1 order by answered_at limit $2)"
+            " returning update_id",
+            before,
+            limit,
+        )
+        return len(gone)
 
 
 class SqlOutbox:
@@ -567,6 +859,27 @@ class SqlOutbox:
             local,
         )
         return [rows.untold(row) for row in found]
+
+    async def awaiting(
+        self, limit: int, after: UserId | None = None, *, local: bool
+    ) -> Sequence[UserId]:
+        # From person to person by the index, and not from event to event. The ids of people of the
+        # terminal are those below 0; no id is the largest or the smallest there is.
+        first, last = (-(2**63) + 1, -1) if local else (0, 2**63 - 1)
+        found = await self._connection.fetch(
+            "with recursive people (user_id, number) as ("
+            " select (select user_id from outbox where told_at is null"
+            "   and user_id between $1 and $2 order by user_id limit 1), 1"
+            " union all"
+            " select (select user_id from outbox where told_at is null"
+            "   and user_id > people.user_id and user_id <= $2 order by user_id limit 1),"
+            " number + 1 from people where number < $3 and people.user_id is not null)"
+            " select user_id from people where user_id is not null",
+            first if after is None else max(first, after + 1),
+            last,
+            limit,
+        )
+        return [UserId(row["user_id"]) for row in found]
 
     async def untold_of(
         self, user_id: UserId, limit: int, since: int | None = None
@@ -610,11 +923,150 @@ class SqlOutbox:
         )
 
     async def last_alert(self, cause: str) -> datetime | None:
+        # A row that is not there yet cannot be locked.
+        await self._connection.queue_up(f"alert {cause}")
         row = await self._connection.fetchrow(
             "select created_at from outbox where cause = $1 order by created_at desc limit 1",
             cause,
         )
         return None if row is None else rows.moment(row["created_at"])
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        gone = await self._connection.fetch(
+            "delete from outbox where id in ("
+            " select id from outbox old where told_at < $1 and ("
+            "   exists (select 1 from outbox later where later.told_at is not null"
+            "     and later.user_id = old.user_id and later.id > old.id)"
+            "   or exists (select 1 from outbox later where later.told_at is null"
+            "     and later.user_id = old.user_id and later.id > old.id))"
+            " and (cause is null or exists (select 1 from outbox later"
+            "   where later.cause = old.cause and later.created_at > old.created_at))"
+            " order by told_at limit $2) returning id",
+            before,
+            limit,
+        )
+        return len(gone)
+
+
+class SqlSentFiles:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def get(self, address: str, kind: MediaKind) -> SentFile | None:
+        row = await self._connection.fetchrow(
+            f"select {SENT} from sent where address = $1 and kind = $2",
+            rows.address_key(address),
+            str(kind),
+        )
+        return None if row is None else rows.sent_file(row)
+
+    async def save(self, address: str, kind: MediaKind, sent: SentFile, at: datetime) -> None:
+        await self._connection.fetchrow(
+            "insert into sent (address, kind, file_id, sent_as, sent_at)"
+            " values ($1, $2, $3, $4, $5)"
+            " on conflict (address, kind) do update set file_id = excluded.file_id,"
+            " sent_as = excluded.sent_as, sent_at = excluded.sent_at returning kind",
+            rows.address_key(address),
+            str(kind),
+            rows.text(sent.file_id),
+            str(sent.kind),
+            at,
+        )
+
+
+class SqlNotices:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def of_person(self, user_id: UserId) -> Sequence[Notice]:
+        found = await self._connection.fetch(
+            f"select {NOTICE} from notices where user_id = $1 order by message_id", user_id
+        )
+        return [rows.notice(row) for row in found]
+
+    async def of(self, about: About, ref: JobId | TopUpId) -> Sequence[Notice]:
+        found = await self._connection.fetch(
+            f"select {NOTICE} from notices where about = $1 and ref = $2 order by user_id",
+            str(about),
+            ref,
+        )
+        return [rows.notice(row) for row in found]
+
+    async def newest(self, about: About, limit: int) -> Sequence[Notice]:
+        found = await self._connection.fetch(
+            f"select {NOTICE} from notices where about = $1 order by shown_at desc limit $2",
+            str(about),
+            limit,
+        )
+        return [rows.notice(row) for row in found]
+
+    async def save(self, notice: Notice, at: datetime) -> None:
+        await self._connection.fetch(
+            "delete from notices where about = $1 and ref = $2 and user_id = $3"
+            " returning message_id",
+            str(notice.about),
+            notice.ref,
+            notice.user_id,
+        )
+        await self._connection.fetch(
+            "insert into notices (user_id, message_id, about, ref, has_file, shown_at)"
+            " values ($1, $2, $3, $4, $5, $6)"
+            " on conflict (user_id, message_id) do update set about = excluded.about,"
+            " ref = excluded.ref, has_file = excluded.has_file, shown_at = excluded.shown_at"
+            " returning message_id",
+            notice.user_id,
+            notice.message_id,
+            str(notice.about),
+            notice.ref,
+            notice.has_file,
+            at,
+        )
+
+    async def remove(self, user_id: UserId, message_ids: Sequence[int]) -> None:
+        if message_ids:
+            await self._connection.fetch(
+                "delete from notices where user_id = $1"
+                f" and message_id in ({_places(message_ids, first=2)}) returning message_id",
+                user_id,
+                *message_ids,
+            )
+
+    async def prune(self, before: datetime, limit: int) -> int:
+        gone = await self._connection.fetch(
+            "delete from notices where (user_id, message_id) in ("
+            " select user_id, message_id from notices where shown_at < $1 limit $2)"
+            " returning message_id",
+            before,
+            limit,
+        )
+        return len(gone)
+
+
+class SqlInstances:
+    """See the port."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def note(self, name: str, at: datetime, since: datetime) -> int:
+        await self._connection.fetch(
+            "insert into instances (name, seen_at) values ($1, $2)"
+            " on conflict (name) do update set seen_at = excluded.seen_at returning name",
+            name,
+            at,
+        )
+        await self._connection.fetch(
+            "delete from instances where seen_at < $1 returning name", since
+        )
+        row = await self._connection.fetchrow("select count(*) as instances from instances")
+        return 1 if row is None else int(row["instances"])
+
+    async def leave(self, name: str) -> None:
+        await self._connection.fetch("delete from instances where name = $1 returning name", name)
 
 
 # --- The steps of a change
@@ -691,6 +1143,15 @@ def _tell(event: Event, at: datetime) -> Step:
     )
 
 
+def _note(act: Act) -> Step:
+    return Step(
+        "insert into acts"
+        " (actor, act, subject, user_id, amount_kop, why, created_at, subject_kind)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8) returning id",
+        rows.act_row(act),
+    )
+
+
 def _expect(expecting: Expecting, at: datetime) -> Step:
     return Step(
         "insert into ui_state (user_id, state, updated_at) values ($1, $2, $3)"
@@ -699,6 +1160,11 @@ def _expect(expecting: Expecting, at: datetime) -> Step:
         " returning user_id",
         (expecting.user_id, rows.dump_expect(expecting.expect), at),
     )
+
+
+def _places(values: Sequence[object], first: int = 1) -> str:
+    """Placeholders for a list of values, numbered from `first` on."""
+    return ", ".join(f"${number}" for number in range(first, first + len(values)))
 
 
 def _finish(update_id: int, at: datetime, *, says_more: bool) -> Step:

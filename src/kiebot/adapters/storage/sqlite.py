@@ -269,6 +269,9 @@ class _Connection:
         self._thread = thread
         self._broken: BaseException | None = None
 
+    async def queue_up(self, what: str) -> None:
+        """Nobody else writes."""
+
     async def fetch(self, query: str, *values: object) -> Sequence[Row]:
         return await self._call(_fetch, query, values)
 

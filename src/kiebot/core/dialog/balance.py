@@ -7,6 +7,7 @@ from datetime import tzinfo
 
 from attrs import frozen
 
+from kiebot.core.billing import DEMO_REF
 from kiebot.core.dialog import menu
 from kiebot.core.dialog.generation import QUICK_TOPUPS
 from kiebot.core.dialog.menu import Row
@@ -16,6 +17,12 @@ from kiebot.core.expect import Amount, Receipt
 from kiebot.core.terms import PaymentDetails, Terms
 from kiebot.core.topups import TopUp, TopUpStatus
 from kiebot.core.wallet import EntryKind, LedgerEntry, Wallet
+
+CARD_DIGITS = 16
+"""Digits of a card number that is written in fours. Source: ISO/IEC 7812, as banks issue them."""
+
+WHY_CHARS = 100
+"""Characters of a reason beside a movement."""
 
 
 @frozen(kw_only=True)
@@ -33,8 +40,10 @@ def wallet(
     movements: Sequence[Movement],
     topup: TopUp | None,
     tz: tzinfo,
+    *,
+    is_open: bool = True,
 ) -> Screen:
-    """What there is, what is set aside, and what moved lately."""
+    """What there is, what is set aside, and what moved lately. `is_open`: top-ups are taken."""
     head = t.balance(t.money(purse.available))
     if purse.held:
         head = f"{head}\n{t.reserved(t.money(purse.held), open_jobs)}"
@@ -45,7 +54,9 @@ def wallet(
         rows += _waiting_rows(t, topup)
     rows.append(
         (
-            Button(t.button_topup, Action.of("topup", "main")),
+            Button(
+                t.button_topup if is_open else t.button_topup_closed, Action.of("topup", "main")
+            ),
             Button(t.button_all_movements, Action.of("history", "ledger")),
         )
     )
@@ -88,7 +99,8 @@ def wrong_amount(t: Texts, terms: Terms) -> str:
 
 def transfer(t: Texts, topup: TopUp, payment: PaymentDetails, note: str = "") -> Screen:
     """Where to send the money; the receipt is asked for."""
-    where = " · ".join(word for word in (payment.bank, payment.card, payment.holder) if word)
+    card = card_number(payment.card)
+    where = " · ".join(word for word in (payment.bank, card, payment.holder) if word)
     parts = [f"{t.transfer(t.money(topup.amount))}\n{where}", t.receipt_wanted]
     if note:
         parts.insert(0, note)
@@ -97,8 +109,16 @@ def transfer(t: Texts, topup: TopUp, payment: PaymentDetails, note: str = "") ->
         text="\n\n".join(parts),
         buttons=((cancel,), menu.menu_row(t)),
         expects=Receipt(topup_id=topup.id),
-        copyable=(payment.card,),
+        copyable=(card,),
     )
+
+
+def card_number(card: str) -> str:
+    """As it stands on the card: sixteen digits in fours; anything else as the owner wrote it."""
+    digits = "".join(card.split())
+    if len(digits) != CARD_DIGITS or not (digits.isascii() and digits.isdigit()):
+        return card
+    return " ".join(digits[at : at + 4] for at in range(0, CARD_DIGITS, 4))
 
 
 def receipt_taken(t: Texts, topup: TopUp) -> Screen:
@@ -163,6 +183,9 @@ def _line(t: Texts, movement: Movement, tz: tzinfo) -> str:
     words = t.movement[entry.kind]
     if movement.title is not None:
         words = t.movement_job[entry.kind](shortened(movement.title, 60))
+    # The toy money of a demo has no reason that is a person's business.
+    if entry.why and not entry.ref.startswith(DEMO_REF):
+        words = t.colon(words, shortened(entry.why, WHY_CHARS))
     return f"{t.notation.at(entry.at, tz)}  {moved}  {words}"
 
 

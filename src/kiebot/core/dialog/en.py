@@ -1,10 +1,13 @@
 """English."""
 
+from kiebot.core.acts import ActKind
 from kiebot.core.dialog.texts import Notation, Texts
 from kiebot.core.errors import AnswerProblem
+from kiebot.core.jobs import JobStatus
 from kiebot.core.language import Language
 from kiebot.core.media import MediaKind
 from kiebot.core.tasks import FailReason
+from kiebot.core.topups import TopUpStatus
 from kiebot.core.wallet import EntryKind
 
 NOTATION = Notation(
@@ -83,36 +86,36 @@ def _problem(problem: AnswerProblem, limit: str, names: str) -> str:
         case AnswerProblem.TOO_SHORT:
             return f"A little short: at least {limit} characters are needed."
         case AnswerProblem.TOO_LONG:
-            return f"Too long: {limit} characters fit."
+            return f"Too long: {limit} characters at most."
         case AnswerProblem.UNREADABLE:
-            return "Some characters of this text cannot be read. Please type it anew."
+            return "Some characters of this text cannot be read. Please type it again."
         case AnswerProblem.NOT_A_NUMBER:
             return "A number is needed here."
         case AnswerProblem.NOT_WHOLE:
             return "A whole number is needed here."
         case AnswerProblem.TOO_SMALL:
-            return f"A little small: at least {limit}."
+            return f"A little too small: at least {limit}."
         case AnswerProblem.TOO_LARGE:
-            return f"A little large: at most {limit}."
+            return f"A little too large: at most {limit}."
         case AnswerProblem.OFF_STEP:
             return f"The number goes in steps of {limit}."
         case AnswerProblem.NOT_A_CHOICE:
-            return "There is no such option, choose one of the list."
+            return "There is no such option, choose one from the list."
         case AnswerProblem.NOT_A_FILE:
             return "I am waiting for a file or a direct link to one."
         case AnswerProblem.WRONG_KIND:
             return "This file will not do: another kind or format is needed."
         case AnswerProblem.FILE_TOO_LARGE:
-            return f"The file is a little large: {limit} MB fit."
+            return f"The file is too large: {limit} MB at most."
         case AnswerProblem.TOO_FEW_FILES:
             return f"Not enough files yet: at least {limit} are needed."
         case AnswerProblem.TOO_MANY_FILES:
-            return f"No more fit: there can be {limit} files."
+            return f"There is no room for more: {limit} files at most."
         case AnswerProblem.LASTS_TOO_LONG:
-            return f"That lasts too long: {limit} fit. Cut it and send it again."
+            return f"That is too long: {limit}. Trim it and send it again."
         case AnswerProblem.LENGTH_UNKNOWN:
             return (
-                "Nobody can tell how long this lasts: the file is damaged or of an unusual format."
+                "I cannot tell how long this is: the file is damaged or of an unusual format."
                 " Save it as MP3 or MP4 and send it again."
             )
         case AnswerProblem.FILE_GONE:
@@ -122,7 +125,7 @@ def _problem(problem: AnswerProblem, limit: str, names: str) -> str:
             )
         case AnswerProblem.NOT_PUBLIC:
             return (
-                "This link is not one of the public Internet. I need an http or https link from"
+                "This link is not on the public Internet. I need an http or https link from"
                 " which anybody can download the file, or the file itself."
             )
         case AnswerProblem.TOO_SLOW:
@@ -141,7 +144,7 @@ def _problem(problem: AnswerProblem, limit: str, names: str) -> str:
 
 
 def _failed(price: str, reason: FailReason, label: str) -> str:
-    return f"{price} are back on your balance: {_why(reason, label)}."
+    return f"{price} is back on your balance: {_why(reason, label)}."
 
 
 def _why(reason: FailReason, label: str) -> str:
@@ -164,6 +167,61 @@ def _why(reason: FailReason, label: str) -> str:
             return "the connection to the model was lost"
         case FailReason.UNAVAILABLE:
             return "this model is temporarily unavailable"
+
+
+def _deed_amount(kind: ActKind, what: str) -> str:
+    verb = "taken back" if kind is ActKind.DEBIT else "given"
+    return f"How much is to be {verb}? {what}\n\nWrite the roubles, such as 500 or 99.50."
+
+
+def _deed_why(kind: ActKind, what: str, amount: str) -> str:
+    match kind:
+        case ActKind.GRANT:
+            return (
+                f"We give {amount}: {what}. What for? The person will see it in their transactions."
+            )
+        case ActKind.DEBIT:
+            return (
+                f"We take {amount}: {what}. What for? The person will see it in their transactions."
+            )
+        case ActKind.REFUND:
+            return f"We refund {amount} for {what}. Why? The person will read these words."
+        case ActKind.BLOCK:
+            return (
+                f"We close access: {what}. Why? Only administrators see the reason. Jobs that were"
+                " started go on, and their results will come."
+            )
+        case ActKind.UNBLOCK:
+            return f"We open access: {what}. Why? Only administrators see the reason."
+        case ActKind.SWITCH_OFF:
+            return (
+                f"We take {what} off sale. Why? Only administrators see the reason. What was paid"
+                " for goes on."
+            )
+        case ActKind.SWITCH_ON:
+            return f"We put {what} back on sale. Why? Only administrators see the reason."
+        case ActKind.APPROVE | ActKind.CORRECT | ActKind.REJECT:
+            return "Why?"
+
+
+def _deed_done(kind: ActKind, amount: str) -> str:
+    match kind:
+        case ActKind.GRANT:
+            return f"✅ {amount} given."
+        case ActKind.DEBIT:
+            return f"✅ {amount} taken."
+        case ActKind.REFUND:
+            return f"✅ {amount} refunded."
+        case ActKind.BLOCK:
+            return "✅ Access is closed."
+        case ActKind.UNBLOCK:
+            return "✅ Access is open."
+        case ActKind.SWITCH_OFF:
+            return "✅ It is off sale."
+        case ActKind.SWITCH_ON:
+            return "✅ It is back on sale."
+        case ActKind.APPROVE | ActKind.CORRECT | ActKind.REJECT:
+            return "✅ Done."
 
 
 EN = Texts(
@@ -190,24 +248,28 @@ EN = Texts(
     files=lambda count: _n(count, "file", "files"),
     lasts=_lasts,
     counted=lambda amount, unit: (
-        f"{amount}. The price is per {unit}; what is started counts whole."
+        f"{amount}. The price is per {unit}, and a started one counts in full."
     ),
     soon="soon",
     yes_mark="✓",
     # Menu
-    greeting=lambda name: f"Hi, {name}! Pictures, videos, music and voices by the best AI models.",
-    greeting_nameless="Hi! Pictures, videos, music and voices by the best AI models.",
-    promise="You pay only for what is done: if it fails, the money comes back by itself.",
+    greeting=lambda name: (
+        f"Hi, {name}! Pictures, videos, music and voices from the best AI models."
+    ),
+    greeting_nameless="Hi! Pictures, videos, music and voices from the best AI models.",
+    promise="You pay only for what is ready: if it fails, the money comes back by itself.",
     balance_line=lambda balance: f"Balance: {balance}",
+    receipt_awaited=lambda amount: f"Top-up of {amount}: waiting for your receipt.",
+    receipt_checked=lambda amount: f"Top-up of {amount}: we are checking the receipt.",
     button_balance="💳 Balance",
     button_history="🕘 History",
     button_help="❓ Help",
     button_language="🌐 Русский",
-    button_admin="🧾 Requests",
-    button_jobs=lambda count: f"⏳ In work: {count}",
+    button_admin="🛠 Run the shop",
+    button_jobs=lambda count: f"⏳ In progress: {count}",
     button_draft=lambda title: f"📝 Continue: {title}",
     categories="What shall we create?",
-    nothing_sold_here="This section is still being prepared. Try the others meanwhile.",
+    nothing_sold_here="This section is still being prepared. Try the others in the meantime.",
     not_sold_yet=lambda names: f"Not on sale yet: {names}.",
     and_more=lambda count: f"and {count} more",
     help=lambda commands: (
@@ -232,25 +294,38 @@ EN = Texts(
         "/help — this page"
     ),
     choose_language="Which language shall we speak?",
-    language_chosen="Done, we speak English now.",
-    paysupport=lambda number: (
+    language_chosen="Done, let us speak English.",
+    paysupport=lambda number, contact: (
         "Questions about payment\n\n"
         "A job failed — its price is on your balance again, there is nothing to do.\n"
-        "A top-up did not come — see “Balance” whether the receipt was sent: without it we do not"
-        " learn of the transfer.\n"
-        "Still a question — write to the owner of this shop (see its description) and name your"
-        f" number: {number}."
+        "A job was paid for, but its result is not right — tell us which job, and what is wrong. We"
+        " will look at it and, if the mistake is ours, return its price to your balance: you will"
+        " see the refund in your transactions.\n"
+        "A top-up has not arrived — check under “Balance” that the receipt was sent: without it we"
+        " cannot know of the transfer.\n\n"
+        + (
+            f"Questions are answered by {contact}."
+            if contact
+            else "Questions are answered by the owner of this shop: see the bot's description."
+        )
+        + f" Tell them your number: {number}."
     ),
-    no_such_command="There is no such command. All of them are in the help.",
-    nothing_asked="Thank you, but I was not asking anything. Where shall we begin?",
-    nothing_asked_file="I see the file, but it is not needed now. Choose what to do with it.",
-    no_such_button="I did not understand this button. Here is the menu.",
-    old_button="This button is an old one. Here is how things are now.",
-    not_found="You have no such thing: perhaps it is gone already.",
-    not_allowed="This section is for administrators only.",
+    blocked=lambda contact: (
+        f"Access is closed. Questions: {contact}."
+        if contact
+        else "Access is closed. Please ask the owner of this shop."
+    ),
+    no_such_command="There is no such command. Help lists them all.",
+    nothing_asked="Thank you, but I was not asking anything. Where shall we start?",
+    nothing_asked_file="I see the file, but I do not need one now. Choose what to do with it.",
+    no_such_button="I do not know this button. Here is the menu.",
+    old_button="That was an old button. Here is how things stand now.",
+    too_fast="Too fast. Please wait a little while I answer what came before.",
+    went_wrong="Something went wrong, and this was not done. You paid nothing. Please try again.",
+    not_found="You have no such thing: perhaps it is already gone.",
     not_on_sale=lambda title: f"{title} is not on sale now. Your money is untouched.",
     no_such_model="This model is gone. Here is what there is.",
-    nothing_to_cancel="There is nothing to cancel: nothing was begun.",
+    nothing_to_cancel="There is nothing to cancel: nothing has been started.",
     nothing_to_cancel_running=(
         "There is nothing to cancel: there are no drafts. A job that was started cannot be"
         " stopped, but if it fails, the money comes back by itself."
@@ -261,6 +336,7 @@ EN = Texts(
     # Generation
     usually=lambda time: f"Usually {time}.",
     text_wanted=lambda bounds: f"Write your answer: {bounds}.",
+    asked_within=lambda asked, bounds: f"{asked} ({bounds}).",
     chars_up_to=lambda most: f"up to {_chars(most)}",
     chars_between=lambda least, most: f"{NOTATION.number(least)} to {_chars(most)}",
     number_wanted=lambda bounds: f"Write a number: {bounds}.",
@@ -306,29 +382,32 @@ EN = Texts(
     button_setting=lambda label, value: f"⚙️ {label}: {value}",
     button_settings="⚙️ All settings",
     settings=lambda title: f"{title}: settings. What shall we change?",
-    not_set="not set",
-    no_price="There is no price for these answers, so they cannot be bought. Money is untouched.",
+    not_set="not chosen",
+    no_price="These answers have no price, so they cannot be bought. Your money is untouched.",
     no_price_sold=lambda sold: f"You can choose: {sold}.",
     no_length=lambda label: (
         f"The price depends on how long {label} lasts, and that could not be found out. Send the"
-        " file again, or another one. Money is untouched."
+        " file again, or another one. Your money is untouched."
     ),
-    no_amount=lambda label: f"The price depends on {label}: answer it. Money is untouched.",
+    no_amount=lambda label: (
+        f"The price depends on {label}: answer that first. Your money is untouched."
+    ),
     in_work=_in_work,
     in_work_elapsed=lambda time: f"{time} so far.",
     in_work_usual=lambda time, usual: f"{time} of the usual {usual}.",
+    in_work_longer=lambda time: f"{time}, longer than usual.",
     in_work_leave="You may close the chat: the result will come here.",
-    in_work_held=lambda price: f"{price} are set aside and charged only when all is ready.",
+    in_work_held=lambda price: f"{price} is set aside and charged only when all is ready.",
     not_enough=lambda lack, needed, available: (
-        f"Your money is untouched. You are {lack} short: {needed} are needed, {available} are on"
-        " your balance."
+        f"Your money is untouched. You are {lack} short: {needed} is needed, {available} is on your"
+        " balance."
     ),
-    draft_is_safe="The draft is kept, we will return to it after the top-up.",
+    draft_is_safe="Your draft is saved, we will come back to it after the top-up.",
     button_topup_by=lambda amount: f"Top up {amount}",
     button_other_amount="Another amount",
     too_many_jobs=lambda limit: (
-        f"Your money is untouched: no more than {_n(limit, 'job', 'jobs')} are made at once. Wait"
-        " for any of them, the draft stays."
+        f"Your money is untouched: no more than {_n(limit, 'job', 'jobs')} can run at once. Wait"
+        " for one to finish, your draft stays."
     ),
     price_changed=lambda before, now: (
         f"Your money is untouched: the price changed from {before} to {now}. Please check again."
@@ -341,8 +420,8 @@ EN = Texts(
     problem_press="No file is needed here: choose an option by its button.",
     # Balance
     balance=lambda available: f"Balance: {available}",
-    reserved=lambda held, count: f"Set aside: {held} — {_n(count, 'job', 'jobs')} in work",
-    no_movements="Nothing has moved yet.",
+    reserved=lambda held, count: f"Set aside: {held} — {_n(count, 'job', 'jobs')} in progress",
+    no_movements="No transactions yet.",
     movement={
         EntryKind.TOPUP: "Top-up",
         EntryKind.GRANT: "A gift from the shop",
@@ -363,22 +442,23 @@ EN = Texts(
     },
     movement_back=lambda amount: f"returned {amount}",
     button_topup="➕ Top up",
-    button_all_movements="🕘 All movements",
-    topup="How much shall we add?",
+    button_topup_closed="➕ Top-up not available",
+    button_all_movements="🕘 All transactions",
+    topup="How much would you like to add?",
     topup_limits=lambda low, high: f"Anything from {low} to {high}.",
     topup_pending=lambda amount: (
-        f"We wait for the receipt of {amount}. A new amount takes its place."
+        f"We are waiting for the receipt of {amount}. A new amount will replace it."
     ),
     topup_reviewed=lambda number, amount: f"Request {number} for {amount} is being checked.",
     button_topup_open="📎 Send the receipt",
     amount_wanted=lambda low, high: f"Write the amount in roubles: {low} to {high}.",
     not_an_amount=lambda low, high: (
-        f"That is no amount we can take. Roubles from {low} to {high}, such as 500 or 99.50."
+        f"That amount will not do. Write roubles from {low} to {high}, such as 500 or 99.50."
     ),
     not_an_amount_file="An amount is needed here, as a number, not a file.",
     topup_closed=(
-        "Top-up is not available now: the shop takes no transfers. Your balance is safe, and you"
-        " can come back later. If it is urgent, ask the owner of the shop."
+        "Top-up is not available now: the shop is not taking transfers. Your balance is safe, and"
+        " you can come back later. If it is urgent, ask the owner of the shop."
     ),
     transfer=lambda amount: f"Transfer exactly {amount}",
     receipt_wanted="Then send the receipt here: a photo, a screenshot or a PDF.",
@@ -395,16 +475,17 @@ EN = Texts(
     # History
     jobs="Your jobs",
     no_jobs="Nothing created yet. A good time to begin!",
-    job_refunded=lambda price: f"{price} were given back.",
-    ledger="All movements",
+    job_refunded=lambda price: f"{price} was returned to your balance.",
+    ledger="All transactions",
     open_jobs="Being made now",
     no_open_jobs="Nothing is being made now.",
     running_for=lambda time: f"{time} so far",
     running_of=lambda time, usual: f"{time} of the usual {usual}",
+    running_longer=lambda time: f"{time}, longer than usual",
     # News
     result=lambda price, balance: f"Charged {price}, {balance} left",
     result_unpriced=lambda price: f"Charged {price}",
-    result_expires="Links to files do not live long: keep a copy of the result.",
+    result_expires="Links to files expire soon: keep a copy of the result.",
     button_again=lambda price: f"🔁 Again · {price}",
     button_again_unpriced="🔁 Again",
     button_edit="✏️ Change",
@@ -413,29 +494,33 @@ EN = Texts(
     button_other_model="Another model",
     button_retry="🔁 Try again",
     failed=_failed,
+    failed_why=_why,
     advice={
-        FailReason.REFUSED_CONTENT: "It may be about a forbidden topic. Try to say it otherwise.",
+        FailReason.REFUSED_CONTENT: "It may touch on a forbidden topic. Try to put it differently.",
         FailReason.BAD_INPUT: "Change the answer and try again.",
-        FailReason.UNREADABLE_FILE: "Send it once more, or take another one.",
+        FailReason.UNREADABLE_FILE: "Send it again, or use another one.",
         FailReason.MODEL_FAILED: "It often helps to repeat, or to change the description a little.",
         FailReason.NO_RESULT: "This is rare, and repeating usually helps.",
-        FailReason.TIMED_OUT: "It is overloaded now. Try later, or take another one.",
+        FailReason.TIMED_OUT: "It is overloaded now. Try later, or choose another one.",
         FailReason.NO_ANSWER: "Please try once more.",
-        FailReason.UNAVAILABLE: "We are looking into it. Try later, or take another one.",
+        FailReason.UNAVAILABLE: "We are looking into it. Try later, or choose another one.",
     },
-    refunded=lambda price, title: f"{price} are back on your balance: a refund for {title}.",
+    refunded=lambda price, title: f"{price} is back on your balance: a refund for {title}.",
     refunded_why=lambda why: f"Reason: {why}",
-    topup_approved=lambda amount: f"✅ {amount} are on your balance: the top-up is confirmed.",
+    topup_approved=lambda amount: f"✅ {amount} is on your balance: the top-up is confirmed.",
     topup_approved_other=lambda amount, requested: (
-        f"✅ {amount} are on your balance: that is what came for the request of {requested}."
+        f"✅ {amount} is on your balance: that is what came for the request of {requested}."
     ),
     topup_rejected=lambda number, amount: (
         f"Your balance has not changed: the top-up of {amount} (request {number}) was not"
         " confirmed."
     ),
     topup_rejected_why=lambda why: f"Reason: {why}",
-    topup_rejected_ask="If you did send it, make a new request and send the receipt again.",
+    topup_rejected_ask="If you did send the money, make a new request and send the receipt again.",
     draft_waits=lambda title: f"A draft is waiting for you: {title}.",
+    draft_lacks=lambda title, price, lack: (
+        f"The draft of {title} costs {price}: you still need {lack}. It is kept."
+    ),
     button_draft_waits=lambda title, price: f"📝 {title} · {price}",
     # Administrators
     admin_topups=lambda count: f"To be checked: {_n(count, 'request', 'requests')}",
@@ -448,7 +533,17 @@ EN = Texts(
     ),
     admin_requested=lambda amount: f"The person named {amount}.",
     admin_receipts=lambda count: f"Receipt: {_n(count, 'file', 'files')}",
-    admin_seen=lambda number: f"⚠️ The same receipt was in request {number}.",
+    admin_receipt_more=lambda number: f"One more file of the receipt, no. {number}",
+    admin_seen=lambda number, status, day: (
+        f"⚠️ The same receipt was in request {number} ({status}, {day})"
+    ),
+    topup_status={
+        TopUpStatus.PENDING: "waiting for a receipt",
+        TopUpStatus.MANUAL_REVIEW: "being checked",
+        TopUpStatus.APPROVED: "confirmed",
+        TopUpStatus.REJECTED: "rejected",
+        TopUpStatus.CANCELLED: "cancelled",
+    },
     admin_approved=lambda amount, who, when: f"✅ {amount} credited · {who}, {when}",
     admin_rejected=lambda who, when: f"🚫 Rejected · {who}, {when}",
     admin_rejected_why=lambda why: f"Reason: {why}",
@@ -467,14 +562,18 @@ EN = Texts(
     admin_alert={
         401: "⚠️ Jobs are failing: kie.ai does not accept the access key.",
         402: "⚠️ Jobs are failing: the account at kie.ai is empty.",
-        403: "⚠️ Jobs are failing: kie.ai has closed the access.",
+        403: "⚠️ Jobs are failing: kie.ai has closed access.",
         433: "⚠️ Jobs are failing: the spending cap at kie.ai is used up.",
     },
     admin_alert_other=lambda code: f"⚠️ Jobs are failing: kie.ai refuses the shop (code {code}).",
-    admin_alert_after="People get their money back by themselves. Mend it, and jobs will go on.",
+    admin_alert_after="People get their money back by itself. Fix this, and jobs will go on.",
     admin_low_credits=lambda left, enough: (
         f"⚠️ kie.ai credits run low. Left: {left}. Enough: {enough}. Top up at kie.ai: without"
         " credits every job fails."
+    ),
+    admin_file_not_sent=lambda name, number: (
+        f"The file {name} could not be sent to person {number} in any way: they got a link. The"
+        " job is charged, the result is in their history."
     ),
     admin_late=lambda title, job, taken: (
         f"⚠️ kie.ai finished {title} after all (job {job}), when the person had their money back."
@@ -488,12 +587,102 @@ EN = Texts(
     button_no_reason="No reason",
     button_request=lambda number, amount, when: f"{number} · {amount} · {when}",
     button_requests="🧾 All requests",
+    button_requests_one=lambda number: f"🧾 Request {number}",
+    button_person=lambda name: f"👤 {name}",
+    # Administrators: the desk
+    admin_menu="Running the shop",
+    button_admin_topups=lambda count: f"🧾 Requests: {count}" if count else "🧾 No requests",
+    button_admin_person="👤 Find a person",
+    button_admin_jobs="⏳ Jobs",
+    button_admin_today="📊 Today",
+    button_admin_credits="🔋 kie.ai credits",
+    button_admin_models="🧩 Models",
+    button_admin_acts="📜 Journal",
+    button_admin_menu="‹ Running the shop",
+    admin_only=lambda words: f"Only administrators see this: {words}",
+    admin_whom="Who is it? Write a number or a @name, or forward one of their messages.",
+    admin_whom_unclear=(
+        "This is neither a number nor a @name. A forwarded message does not show the number of"
+        " someone who hides it: ask them for it, /paysupport names it."
+    ),
+    admin_whom_nobody=lambda typed: f"Nobody with this number or name was ever here: {typed}.",
+    admin_whom_several="Several people had this name. Who is it?",
+    admin_wallet=lambda available, held: f"Balance: {available}, reserved: {held}",
+    admin_blocked_since=lambda when: f"⛔ Access closed since {when}",
+    admin_movements="Latest transactions",
+    admin_acts_on="What administrators did",
+    admin_jobs_of="The latest jobs are on the buttons.",
+    admin_no_jobs_of="No jobs yet.",
+    button_grant="➕ Give",
+    button_debit="➖ Take back",
+    button_block="⛔ Close access",
+    button_unblock="✅ Open access",
+    button_refund=lambda amount: f"↩️ Refund {amount}",
+    button_switch_off="⛔ Take off sale",
+    button_switch_on="✅ Put back on sale",
+    admin_deed_amount=_deed_amount,
+    admin_deed_why=_deed_why,
+    admin_deed_done=_deed_done,
+    admin_deed_over="This was done already, or cannot be done any more. This is how it is now.",
+    admin_not_roubles="An amount of roubles above zero is needed here, such as 500 or 99.50.",
+    admin_too_much=lambda available: f"That much cannot be taken: the balance is {available}.",
+    admin_open_jobs="Being made now",
+    admin_no_open_jobs="Nothing is being made now.",
+    admin_failed_jobs="Latest failures",
+    admin_task=lambda number: f"Task at kie.ai: {number}",
+    job_status={
+        JobStatus.DRAFT: "draft",
+        JobStatus.QUEUED: "queued",
+        JobStatus.RUNNING: "running",
+        JobStatus.SUCCEEDED: "done, paid",
+        JobStatus.FAILED: "failed, the money is back",
+        JobStatus.REFUNDED: "done, the money was refunded",
+        JobStatus.CANCELLED: "cancelled",
+    },
+    admin_today=lambda day: f"Today, {day}",
+    admin_came=lambda count, new: f"Came: {_n(count, 'person', 'people')}, new: {new}",
+    admin_made=lambda succeeded, failed, refunded, running: (
+        f"Jobs: {succeeded} done, {failed} failed, {refunded} refunded, {running} running"
+    ),
+    admin_topped_up_sum=lambda amount: f"Top-ups: {amount}",
+    admin_granted_sum=lambda amount: f"Given by administrators: {amount}",
+    admin_income=lambda amount: f"Income from jobs: {amount}",
+    admin_cost=lambda taken, amount: f"kie.ai took {taken}, which is {amount}",
+    admin_cost_unknown=lambda taken: (
+        f"kie.ai took {taken}. No rate is set, so roubles are not known, nor is the margin."
+    ),
+    admin_cost_untold=lambda count: (
+        f"kie.ai did not say what it took for {_n(count, 'task', 'tasks')}: they are not in this."
+    ),
+    admin_margin=lambda amount: f"Margin: {amount}",
+    admin_credits=lambda left, enough: f"Left at kie.ai: {left}. Enough: {enough}.",
+    admin_credits_unknown="kie.ai does not say what is left right now.",
+    admin_models=lambda sold, count: (
+        f"Models: {sold} of {count} on sale\n✅ on sale · ⛔ taken off here · 💤 off in the catalog"
+    ),
+    admin_model_on=lambda price: f"✅ On sale: {price}",
+    admin_model_off=lambda who, when, why: f"⛔ Taken off sale · {who}, {when}\nReason: {why}",
+    admin_model_off_catalog=lambda why: f"💤 Off sale in the catalog: {why}",
+    admin_acts="What administrators did",
+    admin_no_acts="Administrators have done nothing yet.",
+    act={
+        ActKind.APPROVE: "credited",
+        ActKind.CORRECT: "amount corrected",
+        ActKind.REJECT: "rejected",
+        ActKind.GRANT: "given",
+        ActKind.DEBIT: "taken",
+        ActKind.REFUND: "refunded",
+        ActKind.BLOCK: "access closed",
+        ActKind.UNBLOCK: "access opened",
+        ActKind.SWITCH_OFF: "off sale",
+        ActKind.SWITCH_ON: "back on sale",
+    },
     # The terminal's own words
     terminal_demo=lambda balance: (
         f"kiebot · demo: stand-ins for the AI models, toy money · balance {balance}"
     ),
     terminal_live=lambda balance: f"kiebot · balance {balance}",
-    terminal_intro="Answer with a number, in words or by a command (/help). Leave: Ctrl-D.",
+    terminal_intro="Answer with a number, in words or with a command (/help). Leave: Ctrl-D.",
     terminal_saved=lambda path: f"✓ Saved: {path}",
     terminal_not_saved=lambda folder, address: (
         f"The folder {folder} cannot be written to. The file is here: {address}"
@@ -502,14 +691,16 @@ EN = Texts(
         f"The file could not be loaded: {address}. The history can show it again."
     ),
     terminal_no_option=lambda typed, numbers: f"There is no option {typed}: choose {numbers}.",
-    terminal_no_options=lambda typed: f"There is no option {typed}: nothing to choose from here.",
+    terminal_no_options=lambda typed: (
+        f"There is no option {typed}: there is nothing to choose from here."
+    ),
     terminal_no_file=lambda path: f"No such file: {path}",
     terminal_file_folder=lambda path: f"This is a folder, not a file: {path}",
     terminal_file_empty=lambda path: f"This file is empty: {path}",
     terminal_file_unreadable=lambda path: f"This file cannot be read: {path}",
     terminal_not_text="This line cannot be read: it must be UTF-8 text. Type it again.",
     terminal_too_long="This line is too long. Type a shorter one.",
-    terminal_failed="That did not work: the database does not answer. Answer again a little later.",
+    terminal_failed="That did not work: the database does not answer. Try again a little later.",
     terminal_left="The question is left. Jobs, if there are any, go on.",
     terminal_how_to_leave="Leave: Ctrl-D. No job is lost.",
     terminal_goodbye="See you!",
@@ -523,4 +714,11 @@ EN = Texts(
     terminal_progress=lambda title, time: (
         f"{title} · {time} · you can go on, the result will appear here"
     ),
+    telegram_not_understood=(
+        "I do not understand this yet. Words, buttons, photos, video, sound and files will do."
+    ),
+    telegram_result_file="result",
+    telegram_links="Telegram did not accept the file. It is here:",
+    telegram_not_loaded=lambda count: f"Files that could not be shown: {count}.",
+    telegram_only_one="One file is needed here: the first was taken.",
 )

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
+from attrs import evolve
+
 from kiebot.core import drafts, params, pricing
 from kiebot.core.catalog import Catalog, Model
 from kiebot.core.dialog import menu
@@ -44,6 +46,12 @@ SETTINGS = 4
 
 AT_ONCE = timedelta(seconds=1)
 """A job that is younger than this has only just begun."""
+
+FOLLOW_UPS = 2
+"""Buttons under a result that go on with it."""
+
+SHORTEST = 3
+"""A lower bound up to this is not worth a word: nobody writes less."""
 
 VALUE_CHARS = 24
 """Characters of an answer on a button."""
@@ -145,6 +153,8 @@ def not_enough(
     else:
         text = f"{text}\n\n{t.topup_closed}"
     label = t.button_other_amount if rows else t.button_topup
+    if terms.payment is None:
+        label = t.button_topup_closed
     other = Button(label, Action.of("topup", "main"))
     back = menu.menu_row(t)
     if draft is not None:
@@ -191,7 +201,7 @@ def in_work(
     lines.append(t.in_work_leave)
     refresh = Button(t.button_refresh, Action.of("history", "job", job.id))
     more = Button(t.button_create_more, Action.of("marketing", "main"))
-    return menu.message(t, "\n".join(lines), (refresh, more))
+    return evolve(menu.message(t, "\n".join(lines), (refresh, more)), in_work=job.id)
 
 
 def running(t: Texts, elapsed: timedelta, usual: timedelta | None) -> str:
@@ -201,7 +211,14 @@ def running(t: Texts, elapsed: timedelta, usual: timedelta | None) -> str:
         return "" if usual is None else t.usually(t.notation.lasting(usual))
     if usual is None:
         return t.in_work_elapsed(time)
+    if is_longer(elapsed, usual):
+        return t.in_work_longer(time)
     return t.in_work_usual(time, t.notation.lasting(usual))
+
+
+def is_longer(elapsed: timedelta, usual: timedelta) -> bool:
+    """Whether it takes longer than usual, in the whole seconds that people read."""
+    return round(elapsed.total_seconds()) > round(usual.total_seconds())
 
 
 def problem(t: Texts, model: Model, error: InvalidAnswerError) -> str:
@@ -217,20 +234,22 @@ def problem(t: Texts, model: Model, error: InvalidAnswerError) -> str:
 def follow_ups(
     t: Texts, catalog: Catalog, multiplier: Decimal, job_id: str, made_by: Model
 ) -> tuple[Button, ...]:
-    """What can be made of a result: for each purpose the cheapest model that takes such a file."""
-    found: dict[str, Model] = {}
-    for model in sorted(catalog.on_sale, key=lambda m: pricing.lowest(m, multiplier).price):
-        if model != made_by and input_for(model, made_by.output) is not None:
-            found.setdefault(t.of(model.purpose), model)
+    """
+    What can be made of a result: of each thing to do with such a file the cheapest model that does
+    it, unless the result comes of that very thing.
+    """
+    found: dict[str, Button] = {}
     emoji = {category.slug: category.emoji for category in catalog.categories}
-    buttons = []
-    for purpose, model in found.items():
-        price = menu.price_tag(t, model, multiplier)
-        label = f"{emoji[model.category]} {purpose[:1].upper()}{purpose[1:]} · {price}"
+    for model in sorted(catalog.on_sale, key=lambda m: pricing.lowest(m, multiplier).price):
+        deed = t.of(model.follow_up)
+        if not deed or model.follow_up == made_by.follow_up or deed in found:
+            continue
         parts = ("gen", "use", job_id, model.key)
-        if len(":".join(parts).encode()) <= CALLBACK_BYTES:
-            buttons.append(Button(label, Action(parts)))
-    return tuple(buttons[:4])
+        is_carried = len(":".join(parts).encode()) <= CALLBACK_BYTES
+        if is_carried and input_for(model, made_by.output) is not None:
+            label = f"{emoji[model.category]} {deed} · {menu.price_tag(t, model, multiplier)}"
+            found[deed] = Button(label, Action(parts))
+    return tuple(found.values())[:FOLLOW_UPS]
 
 
 def input_for(model: Model, media: MediaKind) -> Param | None:
@@ -246,11 +265,15 @@ def input_for(model: Model, media: MediaKind) -> Param | None:
 def _asked(t: Texts, job: Job, param: Param, *, labelled: bool) -> str:
     """What is asked, in which bounds, and what stands there now."""
     hint = t.of(param.hint)
-    about = hint
-    if labelled:
-        label = t.of(param.label)
-        about = t.colon(label, _continued(hint)) if hint else f"{label}."
-    lines = [about, *_bounds(t, job, param)]
+    if hint and param.is_primary and isinstance(param, TextParam):
+        # It says itself what to write.
+        lines = [t.asked_within(hint.rstrip("."), _text_bounds(t, param))]
+    else:
+        about = hint
+        if labelled:
+            label = t.of(param.label)
+            about = t.colon(label, _continued(hint)) if hint else f"{label}."
+        lines = [about, *_bounds(t, job, param)]
     value = job.params.get(param.name)
     if not isinstance(param, FilesParam | ChoiceParam | SwitchParam) and is_answered(value):
         lines.append(t.now_is(_quoted(t, param, value)))
@@ -273,9 +296,8 @@ def _continued(sentence: str) -> str:
 
 def _bounds(t: Texts, job: Job, param: Param) -> Iterator[str]:
     match param:
-        case TextParam(min_length=least, max_length=most):
-            bounds = t.chars_up_to(most) if least <= 1 else t.chars_between(least, most)
-            yield t.text_wanted(bounds)
+        case TextParam():
+            yield t.text_wanted(_text_bounds(t, param))
         case NumberParam():
             bounds = ", ".join(_number_bounds(t, param))
             yield t.number_wanted(bounds) if bounds else t.number_wanted_free
@@ -292,6 +314,12 @@ def _bounds(t: Texts, job: Job, param: Param) -> Iterator[str]:
             count = file_count(job.params.get(param.name))
             if count:
                 yield t.files_so_far(count, most)
+
+
+def _text_bounds(t: Texts, param: TextParam) -> str:
+    if param.min_length <= SHORTEST:
+        return t.chars_up_to(param.max_length)
+    return t.chars_between(param.min_length, param.max_length)
 
 
 def _number_bounds(t: Texts, param: NumberParam) -> Iterator[str]:
@@ -426,9 +454,16 @@ def _about(t: Texts, model: Model, job: Job) -> str:
     values = []
     for param in params.settings(model, job.params):
         value = job.params.get(param.name)
-        is_plain = param.is_technical and is_same(value, param.default)
-        if is_answered(value) and not is_plain:
-            values.append(t.colon(t.of(param.label), shortened(_value(t, param, value), 60)))
+        is_switch = isinstance(param, SwitchParam)
+        # What goes without saying: a switch that is off as ever, and what few people care for.
+        is_usual = is_same(value, param.default)
+        if is_usual and (param.is_technical or (is_switch and value is False)):
+            continue
+        if is_switch and value is True:
+            values.append(t.of(param.label))
+        elif is_answered(value):
+            words = shortened(_value(t, param, value), 60)
+            values.append(t.colon(t.of(param.label), words))
     if values:
         lines.append(" · ".join(values))
     return "\n".join(lines)
@@ -442,7 +477,7 @@ def _balance(t: Texts, price: Money, available: Money) -> str:
 
 def _setting_rows(t: Texts, model: Model, job: Job) -> tuple[Row, ...]:
     every = params.settings(model, job.params)
-    shown = every if len(every) <= SETTINGS else [p for p in every if not p.is_technical][:SETTINGS]
+    shown = [param for param in every if not param.is_technical][:SETTINGS]
     rows = menu.in_rows(_setting_button(t, job, param) for param in shown)
     if len(shown) < len(every):
         rows = (*rows, (Button(t.button_settings, Action.of("gen", "tune", job.id)),))
@@ -470,7 +505,9 @@ def _value(t: Texts, param: Param, value: JsonValue) -> str:
     if isinstance(param, FilesParam):
         count = file_count(value)
         return str(count) if count else ""
-    return params.shown(param, value, t.language)
+    words = params.shown(param, value, t.language)
+    # After a colon, where it stands.
+    return words.lower() if isinstance(param, SwitchParam) else words
 
 
 def _quoted(t: Texts, param: Param, value: JsonValue) -> str:

@@ -17,6 +17,7 @@ from kiebot.core.dialog.texts import Texts, shortened
 from kiebot.core.jobs import Job, JobStatus
 from kiebot.core.media import MediaKind
 from kiebot.core.money import Money
+from kiebot.core.params import TextParam
 from kiebot.core.tasks import FailReason, Result
 
 SUMMARY_CHARS = 120
@@ -120,6 +121,7 @@ def job(
             text="\n\n".join(part for part in parts if part),
             buttons=(*rows, (*back, *menu.menu_row(t))),
             media=media,
+            body=one.result.text or "",
         )
     parts = [head]
     if past.summary:
@@ -165,9 +167,10 @@ def result_rows(
     result = past.job.result
     has_files = result is not None and bool(result.urls)
     if has_files and past.model is not None:
-        rows += menu.in_rows(generation.follow_ups(t, catalog, multiplier, job_id, past.model))
+        more = list(generation.follow_ups(t, catalog, multiplier, job_id, past.model))
         if original and past.model.output is MediaKind.IMAGE:
-            rows.append((Button(t.button_original, Action.of("history", "file", job_id)),))
+            more.insert(0, Button(t.button_original, Action.of("history", "file", job_id)))
+        rows += menu.in_rows(more)
     if not rows:
         rows.append((Button(t.button_create, Action.of("marketing", "main")),))
     return tuple(rows)
@@ -183,13 +186,17 @@ def failure_rows(t: Texts, past: Past, reason: FailReason, param: str | None) ->
     if not model.on_sale:
         return ((other,),)
     edit = Button(t.button_edit, Action.of("gen", "edit", job_id))
-    again = Button(t.button_retry, Action.of("gen", "again", job_id))
+    label = t.button_retry if past.price is None else t.button_again(t.money(past.price))
+    again = Button(label, Action.of("gen", "again", job_id))
     match reason:
         case FailReason.REFUSED_CONTENT:
             return ((Button(t.button_edit_text, edit.action), other),)
         case FailReason.BAD_INPUT | FailReason.UNREADABLE_FILE:
-            if param is not None and any(known.name == param for known in model.params):
-                edit = Button(t.button_edit, Action.of("gen", "edit", job_id, param))
+            asked = next((known for known in model.params if known.name == param), None)
+            if asked is not None:
+                is_prompt = asked.is_primary and isinstance(asked, TextParam)
+                label = t.button_edit_text if is_prompt else t.button_edit
+                edit = Button(label, Action.of("gen", "edit", job_id, asked.name))
             return ((edit, other),)
         case _:
             return ((again,), (edit, other))
@@ -203,19 +210,25 @@ def param_label(t: Texts, model: Model | None, name: str | None) -> str:
     return ""
 
 
-def _job_button(t: Texts, past: Past, tz: tzinfo) -> Button:
+def job_label(t: Texts, past: Past, tz: tzinfo) -> str:
+    """A job on a button: how it stands, what it is, its price and moment."""
     one = past.job
     price = "" if one.price is None else f" · {t.money(one.price)}"
     moment = t.notation.at(one.confirmed_at or one.created_at, tz)
     title = shortened(past.title, menu.TITLE_CHARS)
-    label = f"{_MARKS[one.status]} {title}{price} · {moment}"
-    return Button(label, Action.of("history", "job", one.id))
+    return f"{_MARKS[one.status]} {title}{price} · {moment}"
+
+
+def _job_button(t: Texts, past: Past, tz: tzinfo) -> Button:
+    return Button(job_label(t, past, tz), Action.of("history", "job", past.job.id))
 
 
 def _running(t: Texts, going: Going) -> str:
     time = t.notation.lasting(going.elapsed)
     if going.usual is None:
         return t.running_for(time)
+    if generation.is_longer(going.elapsed, going.usual):
+        return t.running_longer(time)
     return t.running_of(time, t.notation.lasting(going.usual))
 
 

@@ -19,6 +19,7 @@ from kiebot.core.language import Language
 from kiebot.core.money import Money
 from kiebot.core.params import FileParam, FilesParam, TextParam
 from kiebot.core.pricing import Count
+from kiebot.core.topups import TopUp, TopUpStatus
 from kiebot.core.wallet import Wallet
 
 PAGE = 8
@@ -45,14 +46,19 @@ class Visit:
     wallet: Wallet
     open_jobs: int = 0
     draft: tuple[Job, Model] | None = None
+    topup: TopUp | None = None
     is_admin: bool = False
 
 
 def start(t: Texts, visit: Visit) -> Screen:
     """The first screen, and the one to which everything leads back."""
     hello = t.greeting(shortened(visit.name, 64)) if visit.name.strip() else t.greeting_nameless
-    text = f"{hello}\n{t.promise}\n\n{t.balance_line(t.money(visit.wallet.available))}"
-    return Screen(text=text, buttons=main_rows(t, visit))
+    lines = [hello, t.promise, "", t.balance_line(t.money(visit.wallet.available))]
+    if visit.topup is not None:
+        is_awaited = visit.topup.status is TopUpStatus.PENDING
+        say = t.receipt_awaited if is_awaited else t.receipt_checked
+        lines.append(say(t.money(visit.topup.amount)))
+    return Screen(text="\n".join(lines), buttons=main_rows(t, visit))
 
 
 def main_rows(t: Texts, visit: Visit) -> tuple[Row, ...]:
@@ -75,7 +81,7 @@ def main_rows(t: Texts, visit: Visit) -> tuple[Row, ...]:
         ),
     ]
     if visit.is_admin:
-        rows.append((Button(t.button_admin, Action.of("admin", "topups")),))
+        rows.append((Button(t.button_admin, Action.of("admin", "main")),))
     return tuple(rows)
 
 
@@ -185,19 +191,28 @@ def languages(t: Texts) -> Screen:
     return Screen(text=t.choose_language, buttons=(choices, menu_row(t)))
 
 
-def paysupport(t: Texts, number: int) -> Screen:
-    """What to do when money went astray."""
+def blocked(t: Texts, contact: str) -> Screen:
+    """All that somebody reads for whom nothing is done; no button would do anything either."""
+    return Screen(text=t.blocked(contact))
+
+
+def paysupport(t: Texts, number: int, contact: str) -> Screen:
+    """What to do when money went astray; `contact` answers, empty where nobody is named."""
     row = (
         Button(t.button_balance, Action.of("balance", "main")),
         Button(t.button_history, Action.of("history", "jobs")),
     )
-    return Screen(text=t.paysupport(str(number)), buttons=(row, menu_row(t)))
-
-
-def not_on_sale(t: Texts, model: Model) -> Screen:
-    """A model that cannot be bought now."""
+    copyable = (contact,) if contact else ()
     return Screen(
-        text=t.not_on_sale(model.title),
+        text=t.paysupport(str(number), contact), buttons=(row, menu_row(t)), copyable=copyable
+    )
+
+
+def not_on_sale(t: Texts, model: Model, why: str = "") -> Screen:
+    """A model that cannot be bought now; `why` is for administrators."""
+    text = t.not_on_sale(model.title)
+    return Screen(
+        text=f"{text}\n\n{t.admin_only(shortened(why))}" if why else text,
         buttons=(
             (Button(t.button_other_model, Action.of("mcat", model.category)),),
             menu_row(t),

@@ -3,29 +3,32 @@ News: event -> screen, for what a person is told without having asked.
 """
 
 from datetime import tzinfo
-from decimal import Decimal
 
 from attrs import evolve, frozen
 
 from kiebot.core.catalog import Catalog, Model
-from kiebot.core.dialog import admin, history, menu
+from kiebot.core.dialog import admin, generation, history, menu
 from kiebot.core.dialog.history import Past
 from kiebot.core.dialog.screen import Action, Button, Screen
 from kiebot.core.dialog.texts import Texts, shortened
 from kiebot.core.events import (
     Event,
+    FileNotSent,
     JobFailed,
     JobRefunded,
     JobSucceeded,
     LateSuccess,
     LowCredits,
     OperatorAlert,
+    ReceiptJoined,
     TopUpApproved,
     TopUpRejected,
     TopUpToReview,
 )
 from kiebot.core.jobs import Job
 from kiebot.core.money import Money
+from kiebot.core.overview import Review
+from kiebot.core.terms import Terms
 
 DETAIL_CHARS = 300
 """How much of the supplier's own words an administrator is shown."""
@@ -36,15 +39,17 @@ class Background:
     """
     What is true now, beside what an event says was true when it happened.
 
-    `past` is the job that it is about; `draft` is what the person left unpaid.
+    `past` is the job that it is about; `draft` is what the person left unpaid; `review` is the
+    top-up that it is about, for an administrator.
     """
 
     catalog: Catalog
-    multiplier: Decimal
+    terms: Terms
     tz: tzinfo
     available: Money
     past: Past | None = None
     draft: tuple[Job, Model] | None = None
+    review: Review | None = None
 
 
 def screen(t: Texts, event: Event, now: Background) -> Screen:
@@ -57,7 +62,9 @@ def screen(t: Texts, event: Event, now: Background) -> Screen:
         case JobRefunded():
             return _refunded(t, event)
         case TopUpToReview():
-            return _to_review(t, event)
+            return _to_review(t, event, now)
+        case ReceiptJoined():
+            return _joined(t, event, now)
         case TopUpApproved():
             return _approved(t, event, now)
         case TopUpRejected():
@@ -68,6 +75,8 @@ def screen(t: Texts, event: Event, now: Background) -> Screen:
             return menu.message(
                 t, t.admin_low_credits(t.credits(event.credits), t.credits(event.enough))
             )
+        case FileNotSent():
+            return _not_sent(t, event)
         case LateSuccess():
             return _late(t, event)
 
@@ -79,8 +88,13 @@ def _succeeded(t: Texts, event: JobSucceeded, now: Background) -> Screen:
     media = history.files(now.past, event.result, event.output, now.tz)
     under = f"{history.caption(t, event.summary, event.title)}\n{money}"
     about = [part for part in (event.result.text, under) if part]
-    rows = history.result_rows(t, now.past, now.catalog, now.multiplier, original=True)
-    return evolve(menu.message(t, "\n\n".join(about), *rows), media=media)
+    rows = history.result_rows(t, now.past, now.catalog, now.terms.price_multiplier, original=True)
+    return evolve(
+        menu.message(t, "\n\n".join(about), *rows),
+        media=media,
+        body=event.result.text or "",
+        ended=event.job_id,
+    )
 
 
 def _failed(t: Texts, event: JobFailed, now: Background) -> Screen:
@@ -90,7 +104,7 @@ def _failed(t: Texts, event: JobFailed, now: Background) -> Screen:
     rows: tuple[menu.Row, ...] = ()
     if now.past is not None:
         rows = history.failure_rows(t, now.past, event.reason, event.param)
-    return menu.message(t, f"{text}\n\n{event.title}", *rows)
+    return evolve(menu.message(t, f"{text}\n\n{event.title}", *rows), ended=event.job_id)
 
 
 def _refunded(t: Texts, event: JobRefunded) -> Screen:
@@ -100,21 +114,21 @@ def _refunded(t: Texts, event: JobRefunded) -> Screen:
     return menu.message(t, "\n".join(lines), _wallet_row(t))
 
 
-def _to_review(t: Texts, event: TopUpToReview) -> Screen:
-    who = admin.person(t, event.person_id, event.person_name)
-    lines = [t.admin_request(event.topup_id.upper(), t.money(event.amount), who)]
-    if event.seen_in is not None:
-        lines.append(t.admin_seen(event.seen_in.upper()))
-    lines.append(t.admin_receipts(len(event.receipt)))
-    requests = Button(t.button_requests, Action.of("admin", "topups"), minor=True)
-    return Screen(
-        text="\n".join(lines),
-        buttons=(
-            *admin.review_rows(t, event.topup_id, event.amount, named=None),
-            (requests, *menu.menu_row(t)),
-        ),
-        media=admin.receipt(event.topup_id, event.receipt),
-    )
+def _to_review(t: Texts, event: TopUpToReview, now: Background) -> Screen:
+    # As the request stands now: somebody may have decided since the event. Who is no administrator
+    # any more is shown nothing of it.
+    if now.review is None:
+        return menu.not_found(t)
+    shown = admin.request(t, now.review, now.tz)
+    # Files that have joined since are told by events of their own.
+    return evolve(shown, media=admin.receipt(event.topup_id, event.receipt))
+
+
+def _joined(t: Texts, event: ReceiptJoined, now: Background) -> Screen:
+    if now.review is None:
+        return menu.not_found(t)
+    warns = event.seen_in is not None
+    return admin.joined(t, now.review, event.file, event.number, now.tz, warns=warns)
 
 
 def _approved(t: Texts, event: TopUpApproved, now: Background) -> Screen:
@@ -122,19 +136,30 @@ def _approved(t: Texts, event: TopUpApproved, now: Background) -> Screen:
     text = t.topup_approved(amount)
     if event.amount != event.requested:
         text = t.topup_approved_other(amount, t.money(event.requested))
-    lines = [text, t.balance_line(t.money(now.available))]
-    rows: list[menu.Row] = []
     if now.draft is not None:
-        draft, model = now.draft
-        lines += ["", t.draft_waits(model.title)]
-        title = shortened(model.title, menu.TITLE_CHARS)
-        label = t.button_draft(title)
-        if draft.price is not None:
-            label = t.button_draft_waits(title, t.money(draft.price))
-        rows.append((Button(label, Action.of("gen", "open", draft.id)),))
-    else:
-        rows.append((Button(t.button_create, Action.of("marketing", "main")),))
-    return menu.message(t, "\n".join(lines), *rows)
+        return _back_to(t, text, *now.draft, now)
+    balance = t.balance_line(t.money(now.available))
+    create = Button(t.button_create, Action.of("marketing", "main"))
+    return menu.message(t, f"{text}\n{balance}", (create,))
+
+
+def _back_to(t: Texts, text: str, draft: Job, model: Model, now: Background) -> Screen:
+    """The draft that waited for the money: its offer, what it still lacks, or that it waits."""
+    if draft.is_offer and draft.price is not None and now.available >= draft.price:
+        offer = generation.confirmation(t, model, draft, draft.price, now.available)
+        return menu.noted(text, offer)
+    text = f"{text}\n{t.balance_line(t.money(now.available))}"
+    if draft.is_offer and draft.price is not None:
+        lack = draft.price - now.available
+        words = t.draft_lacks(model.title, t.money(draft.price), t.money(lack))
+        cure = generation.not_enough(t, draft.price, now.available, draft, now.terms)
+        return evolve(cure, text=f"{text}\n\n{words}")
+    title = shortened(model.title, menu.TITLE_CHARS)
+    label = t.button_draft(title)
+    if draft.price is not None:
+        label = t.button_draft_waits(title, t.money(draft.price))
+    go_on = Button(label, Action.of("gen", "open", draft.id))
+    return menu.message(t, f"{text}\n\n{t.draft_waits(model.title)}", (go_on,))
 
 
 def _rejected(t: Texts, event: TopUpRejected) -> Screen:
@@ -152,6 +177,13 @@ def _alert(t: Texts, event: OperatorAlert) -> Screen:
     if event.detail.strip():
         lines.append(t.quoted(shortened(event.detail, DETAIL_CHARS)))
     lines.append(t.admin_alert_after)
+    return menu.message(t, "\n".join(lines))
+
+
+def _not_sent(t: Texts, event: FileNotSent) -> Screen:
+    lines = [t.admin_file_not_sent(event.name, str(event.person_id))]
+    if event.why.strip():
+        lines.append(t.quoted(shortened(event.why, DETAIL_CHARS)))
     return menu.message(t, "\n".join(lines))
 
 

@@ -1,10 +1,13 @@
 """Russian."""
 
+from kiebot.core.acts import ActKind
 from kiebot.core.dialog.texts import Notation, Texts
 from kiebot.core.errors import AnswerProblem
+from kiebot.core.jobs import JobStatus
 from kiebot.core.language import Language
 from kiebot.core.media import MediaKind
 from kiebot.core.tasks import FailReason
+from kiebot.core.topups import TopUpStatus
 from kiebot.core.wallet import EntryKind
 
 NOTATION = Notation(
@@ -166,6 +169,57 @@ def _why(reason: FailReason, label: str) -> str:
             return "эта модель временно недоступна"
 
 
+def _deed_amount(kind: ActKind, what: str) -> str:
+    verb = "списать" if kind is ActKind.DEBIT else "начислить"
+    return f"Сколько {verb}? {what}\n\nНапишите рубли, например 500 или 99,50."
+
+
+def _deed_why(kind: ActKind, what: str, amount: str) -> str:
+    match kind:
+        case ActKind.GRANT:
+            return f"Начисляем {amount}: {what}. За что? Человек увидит эти слова в операциях."
+        case ActKind.DEBIT:
+            return f"Списываем {amount}: {what}. За что? Человек увидит эти слова в операциях."
+        case ActKind.REFUND:
+            return f"Возвращаем {amount} за {what}. Почему? Человек прочтёт эти слова."
+        case ActKind.BLOCK:
+            return (
+                f"Закрываем доступ: {what}. Почему? Причину видят только администраторы. Начатые"
+                " работы закончатся, результаты придут."
+            )
+        case ActKind.UNBLOCK:
+            return f"Открываем доступ: {what}. Почему? Причину видят только администраторы."
+        case ActKind.SWITCH_OFF:
+            return (
+                f"Снимаем с продажи: {what}. Почему? Причину видят только администраторы."
+                " Оплаченные работы закончатся."
+            )
+        case ActKind.SWITCH_ON:
+            return f"Возвращаем в продажу: {what}. Почему? Причину видят только администраторы."
+        case ActKind.APPROVE | ActKind.CORRECT | ActKind.REJECT:
+            return "Почему?"
+
+
+def _deed_done(kind: ActKind, amount: str) -> str:
+    match kind:
+        case ActKind.GRANT:
+            return f"✅ Начислено {amount}."
+        case ActKind.DEBIT:
+            return f"✅ Списано {amount}."
+        case ActKind.REFUND:
+            return f"✅ Возвращено {amount}."
+        case ActKind.BLOCK:
+            return "✅ Доступ закрыт."
+        case ActKind.UNBLOCK:
+            return "✅ Доступ открыт."
+        case ActKind.SWITCH_OFF:
+            return "✅ Снято с продажи."
+        case ActKind.SWITCH_ON:
+            return "✅ Снова в продаже."
+        case ActKind.APPROVE | ActKind.CORRECT | ActKind.REJECT:
+            return "✅ Готово."
+
+
 RU = Texts(
     language=Language.RU,
     notation=NOTATION,
@@ -199,11 +253,13 @@ RU = Texts(
     greeting_nameless="Привет! Картинки, видео, музыка и озвучка от лучших нейросетей.",
     promise="Платите только за готовое: не получилось — деньги вернутся сами.",
     balance_line=lambda balance: f"Баланс: {balance}",
+    receipt_awaited=lambda amount: f"Пополнение на {amount}: ждём чек.",
+    receipt_checked=lambda amount: f"Пополнение на {amount}: проверяем чек.",
     button_balance="💳 Баланс",
     button_history="🕘 История",
     button_help="❓ Помощь",
     button_language="🌐 English",
-    button_admin="🧾 Заявки",
+    button_admin="🛠 Управление",
     button_jobs=lambda count: f"⏳ В работе: {count}",
     button_draft=lambda title: f"📝 Продолжить: {title}",
     categories="Что создаём?",
@@ -233,21 +289,34 @@ RU = Texts(
     ),
     choose_language="На каком языке говорим?",
     language_chosen="Готово, говорим по-русски.",
-    paysupport=lambda number: (
+    paysupport=lambda number, contact: (
         "Вопросы об оплате\n\n"
-        "Не получилась работа — её цена уже снова на балансе, делать ничего не нужно.\n"
+        "Работа не получилась — её цена уже снова на балансе, делать ничего не нужно.\n"
+        "Работа оплачена, но с результатом что-то не так — напишите, какая работа и в чём дело. Мы"
+        " посмотрим и, если ошибка на нашей стороне, вернём её цену на баланс: вы увидите возврат в"
+        " операциях.\n"
         "Пополнение не пришло — проверьте в разделе «Баланс», отправлен ли чек: без него мы не"
-        " узнаем о переводе.\n"
-        "Остался вопрос — напишите владельцу этого магазина (его контакты в описании) и назовите"
-        f" ваш номер: {number}."
+        " узнаем о переводе.\n\n"
+        + (
+            f"На вопросы отвечает {contact}."
+            if contact
+            else "На вопросы отвечает владелец этого магазина, его контакты в описании."
+        )
+        + f" Назовите ваш номер: {number}."
+    ),
+    blocked=lambda contact: (
+        f"Доступ закрыт. Вопросы: {contact}."
+        if contact
+        else "Доступ закрыт. Вопросы — владельцу этого магазина."
     ),
     no_such_command="Такой команды нет. Все команды есть в помощи.",
     nothing_asked="Спасибо, но сейчас я ни о чём не спрашивал. С чего начнём?",
     nothing_asked_file="Файл вижу, но сейчас он не нужен. Выберите, что с ним сделать.",
     no_such_button="Не понял этой кнопки. Вот меню.",
     old_button="Эта кнопка из прошлого. Вот как дела сейчас.",
+    too_fast="Слишком быстро. Подождите немного, пока я отвечу на прежнее.",
+    went_wrong="Что-то пошло не так, и это не сделано. Деньги не тронуты. Попробуйте ещё раз.",
     not_found="Такого у вас нет: возможно, это уже удалено.",
-    not_allowed="Этот раздел только для администраторов.",
     not_on_sale=lambda title: f"{title} сейчас не продаётся. Деньги не тронуты.",
     no_such_model="Этой модели больше нет. Вот что есть.",
     nothing_to_cancel="Отменять нечего: ничего не начато.",
@@ -261,6 +330,7 @@ RU = Texts(
     # Generation
     usually=lambda time: f"Обычно {time}.",
     text_wanted=lambda bounds: f"Напишите ответом: {bounds}.",
+    asked_within=lambda asked, bounds: f"{asked} ({bounds}).",
     chars_up_to=lambda most: f"до {_chars(most)}",
     chars_between=lambda least, most: f"от {NOTATION.number(least)} до {_chars(most)}",
     number_wanted=lambda bounds: f"Напишите число: {bounds}.",
@@ -306,7 +376,7 @@ RU = Texts(
     button_setting=lambda label, value: f"⚙️ {label}: {value}",
     button_settings="⚙️ Все настройки",
     settings=lambda title: f"{title}: настройки. Что меняем?",
-    not_set="не задано",
+    not_set="не выбрано",
     no_price="Для таких ответов цены нет, поэтому купить их нельзя. Деньги не тронуты.",
     no_price_sold=lambda sold: f"Можно выбрать: {sold}.",
     no_length=lambda label: (
@@ -317,6 +387,7 @@ RU = Texts(
     in_work=_in_work,
     in_work_elapsed=lambda time: f"Прошло {time}.",
     in_work_usual=lambda time, usual: f"{time} из обычных {usual}.",
+    in_work_longer=lambda time: f"{time}, дольше обычного.",
     in_work_leave="Можно закрыть чат: результат придёт сюда.",
     in_work_held=lambda price: (
         f"{price} отложены в резерв и спишутся, только когда всё будет готово."
@@ -366,6 +437,7 @@ RU = Texts(
     },
     movement_back=lambda amount: f"возврат {amount}",
     button_topup="➕ Пополнить",
+    button_topup_closed="➕ Пополнение недоступно",
     button_all_movements="🕘 Все операции",
     topup="На сколько пополнить?",
     topup_limits=lambda low, high: f"Можно от {low} до {high}.",
@@ -400,6 +472,7 @@ RU = Texts(
     no_open_jobs="Сейчас ничего не готовится.",
     running_for=lambda time: f"уже {time}",
     running_of=lambda time, usual: f"{time} из обычных {usual}",
+    running_longer=lambda time: f"{time}, дольше обычного",
     # News
     result=lambda price, balance: f"Списано {price}, осталось {balance}",
     result_unpriced=lambda price: f"Списано {price}",
@@ -412,6 +485,7 @@ RU = Texts(
     button_other_model="Другая модель",
     button_retry="🔁 Попробовать снова",
     failed=_failed,
+    failed_why=_why,
     advice={
         FailReason.REFUSED_CONTENT: "Похоже, дело в запрещённой теме. Попробуйте описать иначе.",
         FailReason.BAD_INPUT: "Поправьте ответ и попробуйте снова.",
@@ -434,6 +508,9 @@ RU = Texts(
     topup_rejected_why=lambda why: f"Причина: {why}",
     topup_rejected_ask="Если перевод был, сделайте новую заявку и пришлите чек ещё раз.",
     draft_waits=lambda title: f"Вас ждёт черновик: {title}.",
+    draft_lacks=lambda title, price, lack: (
+        f"Черновик {title} стоит {price}, не хватает ещё {lack}. Он сохранён."
+    ),
     button_draft_waits=lambda title, price: f"📝 {title} · {price}",
     # Administrators
     admin_topups=lambda count: f"Ждут проверки: {_n(count, 'заявка', 'заявки', 'заявок')}",
@@ -446,7 +523,17 @@ RU = Texts(
     ),
     admin_requested=lambda amount: f"Человек назвал {amount}.",
     admin_receipts=lambda count: f"Чек: {_n(count, 'файл', 'файла', 'файлов')}",
-    admin_seen=lambda number: f"⚠️ Этот же чек уже был в заявке {number}.",
+    admin_receipt_more=lambda number: f"Ещё один файл чека, {number}-й",
+    admin_seen=lambda number, status, day: (
+        f"⚠️ Этот же чек уже был в заявке {number} ({status}, {day})"
+    ),
+    topup_status={
+        TopUpStatus.PENDING: "ждёт чека",
+        TopUpStatus.MANUAL_REVIEW: "на проверке",
+        TopUpStatus.APPROVED: "подтверждена",
+        TopUpStatus.REJECTED: "отклонена",
+        TopUpStatus.CANCELLED: "отменена",
+    },
     admin_approved=lambda amount, who, when: f"✅ Зачислено {amount} · {who}, {when}",
     admin_rejected=lambda who, when: f"🚫 Отклонено · {who}, {when}",
     admin_rejected_why=lambda why: f"Причина: {why}",
@@ -476,6 +563,10 @@ RU = Texts(
         f"⚠️ Кончаются кредиты kie.ai. Осталось: {left}. Нужный запас: {enough}. Пополните счёт на"
         " kie.ai: без кредитов ни одна работа не выполнится."
     ),
+    admin_file_not_sent=lambda name, number: (
+        f"Файл {name} не удалось отправить человеку {number} ни одним способом: вместо него ушла"
+        " ссылка. Деньги списаны, результат остался в истории."
+    ),
     admin_late=lambda title, job, taken: (
         f"⚠️ kie.ai всё-таки закончил {title} (работа {job}), когда деньги человеку уже вернулись."
         f" Списано: {taken}."
@@ -490,6 +581,100 @@ RU = Texts(
     button_no_reason="Без причины",
     button_request=lambda number, amount, when: f"{number} · {amount} · {when}",
     button_requests="🧾 Все заявки",
+    button_requests_one=lambda number: f"🧾 Заявка {number}",
+    button_person=lambda name: f"👤 {name}",
+    # Administrators: the desk
+    admin_menu="Управление магазином",
+    button_admin_topups=lambda count: f"🧾 Заявки: {count}" if count else "🧾 Заявок нет",
+    button_admin_person="👤 Найти человека",
+    button_admin_jobs="⏳ Работы",
+    button_admin_today="📊 Сегодня",
+    button_admin_credits="🔋 Кредиты kie.ai",
+    button_admin_models="🧩 Модели",
+    button_admin_acts="📜 Журнал",
+    button_admin_menu="‹ Управление",
+    admin_only=lambda words: f"Видят только администраторы: {words}",
+    admin_whom="Кого ищем? Напишите номер или @имя, или перешлите сообщение человека.",
+    admin_whom_unclear=(
+        "Это не номер и не @имя. У пересланного сообщения номера не видно, если человек его скрыл:"
+        " тогда попросите номер, он назван в /paysupport."
+    ),
+    admin_whom_nobody=lambda typed: f"Здесь не было никого с таким номером или именем: {typed}.",
+    admin_whom_several="Это имя носили несколько человек. Кто нужен?",
+    admin_wallet=lambda available, held: f"Баланс: {available}, в резерве: {held}",
+    admin_blocked_since=lambda when: f"⛔ Доступ закрыт с {when}",
+    admin_movements="Последние операции",
+    admin_acts_on="Что делали администраторы",
+    admin_jobs_of="Последние работы — на кнопках.",
+    admin_no_jobs_of="Работ пока не было.",
+    button_grant="➕ Начислить",
+    button_debit="➖ Списать",
+    button_block="⛔ Закрыть доступ",
+    button_unblock="✅ Открыть доступ",
+    button_refund=lambda amount: f"↩️ Вернуть {amount}",
+    button_switch_off="⛔ Снять с продажи",
+    button_switch_on="✅ Вернуть в продажу",
+    admin_deed_amount=_deed_amount,
+    admin_deed_why=_deed_why,
+    admin_deed_done=_deed_done,
+    admin_deed_over="Это уже сделано или больше невозможно. Вот как дела сейчас.",
+    admin_not_roubles="Здесь нужна сумма в рублях больше нуля, например 500 или 99,50.",
+    admin_too_much=lambda available: f"Столько списать нельзя: на балансе {available}.",
+    admin_open_jobs="Готовится сейчас",
+    admin_no_open_jobs="Сейчас ничего не готовится.",
+    admin_failed_jobs="Последние неудачи",
+    admin_task=lambda number: f"Задача kie.ai: {number}",
+    job_status={
+        JobStatus.DRAFT: "черновик",
+        JobStatus.QUEUED: "в очереди",
+        JobStatus.RUNNING: "выполняется",
+        JobStatus.SUCCEEDED: "готово, оплачено",
+        JobStatus.FAILED: "не получилось, деньги вернулись",
+        JobStatus.REFUNDED: "готово, деньги возвращены",
+        JobStatus.CANCELLED: "отменено",
+    },
+    admin_today=lambda day: f"Сегодня, {day}",
+    admin_came=lambda count, new: (
+        f"Пришли: {_n(count, 'человек', 'человека', 'человек')}, из них впервые {new}"
+    ),
+    admin_made=lambda succeeded, failed, refunded, running: (
+        f"Работы: готово {succeeded}, не получилось {failed}, возвращено {refunded}, в работе"
+        f" {running}"
+    ),
+    admin_topped_up_sum=lambda amount: f"Пополнения: {amount}",
+    admin_granted_sum=lambda amount: f"Начислено администраторами: {amount}",
+    admin_income=lambda amount: f"Доход от работ: {amount}",
+    admin_cost=lambda taken, amount: f"Взял kie.ai: {taken}, это {amount}",
+    admin_cost_unknown=lambda taken: (
+        f"Взял kie.ai: {taken}. Курс не задан, поэтому в рублях это неизвестно, и маржа тоже."
+    ),
+    admin_cost_untold=lambda count: (
+        f"О {_n(count, 'задаче', 'задачах', 'задачах')} kie.ai не сказал, сколько взял: их здесь"
+        " нет."
+    ),
+    admin_margin=lambda amount: f"Маржа: {amount}",
+    admin_credits=lambda left, enough: f"На счёте kie.ai: {left}. Нужный запас: {enough}.",
+    admin_credits_unknown="kie.ai сейчас не говорит, сколько осталось.",
+    admin_models=lambda sold, count: (
+        f"Модели: в продаже {sold} из {count}\n✅ продаётся · ⛔ снята здесь · 💤 снята в каталоге"
+    ),
+    admin_model_on=lambda price: f"✅ Продаётся: {price}",
+    admin_model_off=lambda who, when, why: f"⛔ Снята с продажи · {who}, {when}\nПричина: {why}",
+    admin_model_off_catalog=lambda why: f"💤 Не продаётся по каталогу: {why}",
+    admin_acts="Что делали администраторы",
+    admin_no_acts="Администраторы ещё ничего не делали.",
+    act={
+        ActKind.APPROVE: "зачисление",
+        ActKind.CORRECT: "правка суммы",
+        ActKind.REJECT: "отказ",
+        ActKind.GRANT: "начисление",
+        ActKind.DEBIT: "списание",
+        ActKind.REFUND: "возврат",
+        ActKind.BLOCK: "доступ закрыт",
+        ActKind.UNBLOCK: "доступ открыт",
+        ActKind.SWITCH_OFF: "снято с продажи",
+        ActKind.SWITCH_ON: "возвращено в продажу",
+    },
     # The terminal's own words
     terminal_demo=lambda balance: (
         f"kiebot · демо: нейросети заменены заглушкой, деньги игрушечные · баланс {balance}"
@@ -526,4 +711,11 @@ RU = Texts(
     terminal_progress=lambda title, time: (
         f"{title} · {time} · можно продолжать, результат появится здесь"
     ),
+    telegram_not_understood=(
+        "Такое я пока не понимаю. Подойдут слова, кнопки, фото, видео, звук и файлы."
+    ),
+    telegram_result_file="результат",
+    telegram_links="Telegram не принял файл. Он здесь:",
+    telegram_not_loaded=lambda count: f"Не удалось показать файлов: {count}.",
+    telegram_only_one="Здесь нужен один файл: взят первый.",
 )

@@ -11,6 +11,8 @@ from attrs import field, frozen
 
 from kiebot.core.expect import Expect
 from kiebot.core.media import Attachment, MediaKind
+from kiebot.core.topups import TopUpId
+from kiebot.core.wallet import JobId
 
 CALLBACK_BYTES = 64
 """The most that a button can carry. Source: `callback_data` in Telegram's Bot API."""
@@ -80,6 +82,8 @@ class Screen:
 
     `text` is plain text (markup is the frontend's business); `copyable` are parts of it that a
     person will want to copy, such as a card number. `media` are shown with the text as caption.
+    `body` is the part of the text that is a result itself. `in_work` is the open job whose progress
+    belongs here, `ended` one whose end this tells, `review` a top-up that an administrator sees.
     """
 
     text: str
@@ -87,6 +91,10 @@ class Screen:
     expects: Expect | None = None
     media: tuple[Media, ...] = ()
     copyable: tuple[str, ...] = ()
+    body: str = ""
+    in_work: JobId | None = None
+    ended: JobId | None = None
+    review: TopUpId | None = None
 
     @property
     def actions(self) -> tuple[Button, ...]:
@@ -118,9 +126,15 @@ class Say:
 
 @frozen
 class Attach:
-    """A file."""
+    """
+    A file, and the words that came with it.
+
+    `is_more`: it is one of several that were sent together, and not the first.
+    """
 
     file: Attachment
+    words: str = field(default="", kw_only=True)
+    is_more: bool = field(default=False, kw_only=True)
 
 
 Did = Press | Say | Attach
@@ -136,6 +150,6 @@ COMMANDS: dict[str, Action] = {
     "cancel": Action.of("cancel", "main"),
     "language": Action.of("lang", "main"),
     "paysupport": Action.of("paysupport", "main"),
-    "admin": Action.of("admin", "topups"),
+    "admin": Action.of("admin", "main"),
 }
 """What each command presses."""

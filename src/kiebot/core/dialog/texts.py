@@ -14,11 +14,14 @@ from attrs import frozen
 from babel import Locale
 from babel.dates import format_datetime
 
+from kiebot.core.acts import ActKind
 from kiebot.core.errors import AnswerProblem
+from kiebot.core.jobs import JobStatus
 from kiebot.core.language import Language, Localized
 from kiebot.core.media import MediaKind
 from kiebot.core.money import Money
 from kiebot.core.tasks import FailReason
+from kiebot.core.topups import TopUpStatus
 from kiebot.core.wallet import EntryKind
 
 QUOTE_CHARS = 300
@@ -153,6 +156,8 @@ class Texts:
     greeting_nameless: Words
     promise: Words
     balance_line: Said
+    receipt_awaited: Said  # amount of a top-up
+    receipt_checked: Said
     button_balance: Words
     button_history: Words
     button_help: Words
@@ -168,14 +173,16 @@ class Texts:
     commands: Words
     choose_language: Words
     language_chosen: Words
-    paysupport: Said  # the person's number
+    paysupport: Said2  # the person's number, who answers (empty: nobody is named)
+    blocked: Said  # who answers
     no_such_command: Words
     nothing_asked: Words
     nothing_asked_file: Words
     no_such_button: Words
     old_button: Words
+    too_fast: Words
+    went_wrong: Words
     not_found: Words
-    not_allowed: Words
     not_on_sale: Said  # title
     no_such_model: Words
     nothing_to_cancel: Words
@@ -187,6 +194,7 @@ class Texts:
     # Generation
     usually: Said
     text_wanted: Said  # the bounds
+    asked_within: Said2  # what is asked for, the bounds
     chars_up_to: Counted
     chars_between: Callable[[int, int], str]
     number_wanted: Said  # the bounds
@@ -234,6 +242,7 @@ class Texts:
     in_work: Callable[[str, MediaKind], str]
     in_work_elapsed: Said
     in_work_usual: Said2
+    in_work_longer: Said
     in_work_leave: Words
     in_work_held: Said
     not_enough: Said3  # lack, needed, available
@@ -257,6 +266,7 @@ class Texts:
     movement_job: dict[EntryKind, Said]  # what stands beside the title
     movement_back: Said  # an amount that was never spent
     button_topup: Words
+    button_topup_closed: Words
     button_all_movements: Words
     topup: Words
     topup_limits: Said2
@@ -285,6 +295,7 @@ class Texts:
     no_open_jobs: Words
     running_for: Said
     running_of: Said2
+    running_longer: Said
 
     # News
     result: Said2  # price, balance
@@ -298,6 +309,7 @@ class Texts:
     button_other_model: Words
     button_retry: Words
     failed: Callable[[str, FailReason, str], str]  # price, why, label of the param concerned
+    failed_why: Callable[[FailReason, str], str]  # why, label
     advice: dict[FailReason, str]
     refunded: Said2  # price, title
     refunded_why: Said
@@ -307,6 +319,7 @@ class Texts:
     topup_rejected_why: Said
     topup_rejected_ask: Words
     draft_waits: Said
+    draft_lacks: Said3  # title, price, lack
     button_draft_waits: Said2  # title, price
 
     # Administrators
@@ -318,7 +331,9 @@ class Texts:
     admin_topped_up: Callable[[int, str], str]
     admin_requested: Said
     admin_receipts: Counted
-    admin_seen: Said
+    admin_receipt_more: Said  # the number of the file
+    admin_seen: Said3  # id, status, day
+    topup_status: dict[TopUpStatus, str]
     admin_approved: Said3  # amount, who, when
     admin_rejected: Said2
     admin_rejected_why: Said
@@ -334,6 +349,7 @@ class Texts:
     admin_alert_other: Counted
     admin_alert_after: Words
     admin_low_credits: Said2  # what is left, what would be enough
+    admin_file_not_sent: Said2  # name, the person's number
     admin_late: Said3
     admin_late_unknown: Words
     credits: Callable[[Decimal], str]
@@ -343,6 +359,67 @@ class Texts:
     button_no_reason: Words
     button_request: Said3  # id, amount, when
     button_requests: Words
+    button_requests_one: Said  # id
+    button_person: Said
+
+    # Administrators: the desk
+    admin_menu: Words
+    button_admin_topups: Counted
+    button_admin_person: Words
+    button_admin_jobs: Words
+    button_admin_today: Words
+    button_admin_credits: Words
+    button_admin_models: Words
+    button_admin_acts: Words
+    button_admin_menu: Words
+    admin_only: Said  # what only administrators read
+    admin_whom: Words
+    admin_whom_unclear: Words
+    admin_whom_nobody: Said  # what was typed
+    admin_whom_several: Words
+    admin_wallet: Said2  # available, held
+    admin_blocked_since: Said
+    admin_movements: Words
+    admin_acts_on: Words
+    admin_jobs_of: Words
+    admin_no_jobs_of: Words
+    button_grant: Words
+    button_debit: Words
+    button_block: Words
+    button_unblock: Words
+    button_refund: Said
+    button_switch_off: Words
+    button_switch_on: Words
+    admin_deed_amount: Callable[[ActKind, str], str]  # what is done, to whom
+    admin_deed_why: Callable[[ActKind, str, str], str]  # what is done, to what, amount
+    admin_deed_done: Callable[[ActKind, str], str]  # what was done, amount
+    admin_deed_over: Words  # somebody did it meanwhile
+    admin_not_roubles: Words
+    admin_too_much: Said  # what there is
+    admin_open_jobs: Words
+    admin_no_open_jobs: Words
+    admin_failed_jobs: Words
+    admin_task: Said  # the supplier's id
+    job_status: dict[JobStatus, str]
+    admin_today: Said  # day
+    admin_came: Callable[[int, int], str]  # people, new ones
+    admin_made: Callable[[int, int, int, int], str]  # succeeded, failed, refunded, open
+    admin_topped_up_sum: Said
+    admin_granted_sum: Said
+    admin_income: Said
+    admin_cost: Said2  # credits, roubles
+    admin_cost_unknown: Said  # credits
+    admin_cost_untold: Counted  # tasks of which nobody knows what they cost
+    admin_margin: Said
+    admin_credits: Said2  # what is left, what would be enough
+    admin_credits_unknown: Words
+    admin_models: Callable[[int, int], str]  # on sale, all
+    admin_model_on: Said  # price
+    admin_model_off: Said3  # who, when, why
+    admin_model_off_catalog: Said  # why
+    admin_acts: Words
+    admin_no_acts: Words
+    act: dict[ActKind, str]
 
     # The terminal's own words. A frontend's needs are added at the end.
     terminal_demo: Said  # balance
@@ -369,6 +446,13 @@ class Texts:
     terminal_bare_number: Words  # options are /1, /2 here
     terminal_file: Words  # a path or an address
     terminal_progress: Said2  # title, running time
+
+    # Telegram's own words
+    telegram_not_understood: Words  # a place, a contact, a poll
+    telegram_result_file: Words  # the name of a long text as a file
+    telegram_links: Words  # before the addresses of files that could not be sent
+    telegram_not_loaded: Counted  # files that could not be sent and have no address
+    telegram_only_one: Words  # of several files
 
     def money(self, amount: Money) -> str:
         """An amount as this language writes it."""

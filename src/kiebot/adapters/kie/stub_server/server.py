@@ -242,6 +242,10 @@ class StubServer:
         """The requests of one kind."""
         return [asked for asked in self.asked if asked.call is call]
 
+    def route(self, public: str, behind: str) -> None:
+        """Callbacks to this public address, `https://bot.example`, go there from now on."""
+        self._teller.routes[public.rstrip("/")] = behind.rstrip("/")
+
     async def told(self) -> None:
         """Wait until every callback that is due by the clock was posted."""
         self.settle()

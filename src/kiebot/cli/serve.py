@@ -1,0 +1,63 @@
+"""`kiebot serve`: the Telegram deployment."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from kiebot.config import Settings
+
+
+@click.command()
+def serve() -> None:
+    """
+    Sell in Telegram: the bot, the worker, and an HTTP server for who watches over them.
+
+    Everything is set by the environment and `.env`; `.env.example` lists it. Several may run on
+    one database: one leads, the others stand by, and with BOT_MODE=webhook help. SIGTERM or Ctrl-C
+    finishes what is in hand within 10 seconds; the second one ends at once.
+    """
+    import os
+    from pathlib import Path
+
+    from kiebot.compose import configure_logs
+    from kiebot.config import Settings
+
+    settings = Settings.from_env(os.environ, dotenv=Path(".env"))
+    configure_logs(settings)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: "Settings") -> None:
+    from kiebot.compose import serve as composed
+
+    async with composed(settings) as service:
+        with _ending(service.stop):
+            await service.run()
+
+
+@contextmanager
+def _ending(stop: Callable[[], None]) -> Iterator[None]:
+    """The first signal to end calls `stop`; the second has its usual effect, which is the end."""
+    loop = asyncio.get_running_loop()
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        signals.append(signal.SIGBREAK)
+
+    def heard(*_: object) -> None:
+        for one in signals:
+            signal.signal(one, signal.SIG_DFL)
+        # Signals are handled between two steps of the loop, which may be asleep.
+        loop.call_soon_threadsafe(stop)
+
+    before = {one: signal.signal(one, heard) for one in signals}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
