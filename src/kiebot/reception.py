@@ -558,7 +558,8 @@ async def _nothing() -> None:
 
 
 async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    pending = [task for task in tasks if not task.done()]
-    for task in pending:
+    """End them all; how each ended, or had ended, is nobody's business any more."""
+    ended = list(tasks)
+    for task in ended:
         task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
+    await asyncio.gather(*ended, return_exceptions=True)

@@ -21,7 +21,6 @@ from kiebot.core.errors import (
     KiebotError,
     LeadLostError,
     StorageError,
-    StorageUnavailableError,
 )
 from kiebot.core.events import Event, Untold
 from kiebot.core.users import UserId
@@ -210,7 +209,7 @@ class Worker:
             await self._kiebot.advance(job_id, lead, self._open_file)
         except LeadLostError:
             raise
-        except StorageUnavailableError as error:
+        except StorageError as error:
             log.warning("job step interrupted: %s", error, extra={"job_id": job_id})
             self._rest(job_id, DATABASE_REST_S)
         except Exception:
@@ -358,7 +357,7 @@ class Worker:
             except* LeadLostError:
                 log.warning("the lead is lost", extra={"scope": self.scope})
             except* KiebotError as errors:
-                log.error("work interrupted: %s", errors.exceptions[0])  # noqa: TRY400
+                log.warning("work interrupted: %s", errors.exceptions[0])
                 await asyncio.sleep(REST_S)
 
     async def _until_over(self, lead: Lead, work: Callable[[], Awaitable[None]]) -> None:
@@ -368,7 +367,8 @@ class Worker:
             except LeadLostError:
                 return
             except KiebotError as error:
-                log.error("work interrupted: %s", error)  # noqa: TRY400 - nobody's mistake
+                # Nobody's mistake, and made up for.
+                log.warning("work interrupted: %s", error)
                 rest_s = DATABASE_REST_S if isinstance(error, StorageError) else REST_S
                 await _first(rest_s, (lead.lost, self._stopping))
 
@@ -416,7 +416,8 @@ def _reap(tasks: dict[UserId, asyncio.Task[None]]) -> None:
 
 
 async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    pending = [task for task in tasks if not task.done()]
-    for task in pending:
+    """End them all; how each ended, or had ended, is nobody's business any more."""
+    ended = list(tasks)
+    for task in ended:
         task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
+    await asyncio.gather(*ended, return_exceptions=True)

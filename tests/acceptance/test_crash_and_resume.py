@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,14 @@ def rooms(request: pytest.FixtureRequest, tmp_path: Path, kie_address: str) -> I
     made.close()
 
 
+def told_alike(prompt: str, steps: Sequence[str]) -> int:
+    """
+    How many steps at the beginning are those of the story that succeeds, killed at there: kie.ai
+    decides how a story goes on, by its answer to createTask.
+    """
+    return 0 if prompt == PROMPTS["succeeds"] else steps.index("before createTask")
+
+
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
 def test_killed_at_every_step_everything_comes_right(rooms: Rooms, prompt: str) -> None:
     unhurt = rooms.story(0, prompt)
@@ -75,7 +83,8 @@ def test_killed_at_every_step_everything_comes_right(rooms: Rooms, prompt: str) 
     wanted = (*STEPS, *MORE_STEPS[prompt])
     assert {f"{when} {what}" for when in ("before", "after") for what in wanted} <= set(steps)
 
-    for number, step in enumerate(steps):
+    first = told_alike(prompt, steps)
+    for number, step in enumerate(steps[first:], first):
         story = rooms.story(number + 1, prompt)
         assert crash.run(evolve(story, kill_at=number)) == KILLED, step
         diary = Diary(story.folder)

@@ -548,6 +548,37 @@ async def test_who_takes_over_waits_for_what_is_being_written(
         await raw.execute("update lead set token = token + 1")
 
 
+@pytest.mark.parametrize("leads", [False, True])
+async def test_a_process_that_froze_inside_a_statement_holds_nobody_up(
+    raw: Any, migrated_dsn: str, leads: bool
+) -> None:
+    """
+    The server waits for the values of a statement that it has read, in a transaction that holds a
+    lock: for it that is no idle transaction, and it would wait for ever.
+    """
+    storage = await PostgresStorage.open(migrated_dsn, lease_s=0.3)
+    await plant_leader(raw, "0 seconds", locked=False)
+    frozen = await asyncpg.connect(migrated_dsn, server_settings={"application_name": "kiebot"})
+
+    async def freezes() -> None:
+        await frozen.execute("begin")
+        await frozen.fetch("select token from lead for key share")
+        await frozen.prepare("select 1")
+
+    async with asyncio.timeout(60):
+        if leads:
+            async with storage.lead("serve"):
+                await freezes()
+                while not frozen.is_closed():
+                    await storage.ping()
+        else:
+            await freezes()
+            async with storage.lead("serve") as lead:
+                assert lead.token == 6
+            assert frozen.is_closed()
+    await storage.close()
+
+
 async def test_a_leader_whose_lock_breaks_asks_its_row_before_it_goes_on(
     storage: PostgresStorage, raw: Any
 ) -> None:

@@ -10,6 +10,7 @@ from aiogram import Bot
 from attrs import define, field
 
 from kiebot.adapters.frontend.telegram_updates import (
+    NotLeadingError,
     Polling,
     Watch,
     Webhook,
@@ -172,6 +173,20 @@ async def test_a_webhook_is_set_with_its_secret(telegram: TelegramServer) -> Non
     assert telegram.updates.hook is not None
     assert telegram.updates.hook.url == "https://bot.example/telegram/webhook"
     assert telegram.updates.hook.secret == "s3cret"
+
+
+async def test_who_may_no_longer_call_when_it_is_connected_says_nothing(
+    telegram: TelegramServer,
+) -> None:
+    """A process may be frozen while it connects, and another one leads when it wakes up."""
+    may = [True, False]
+    bot = make_bot(telegram.token, telegram.url, Watch(lambda: may.pop(0), lambda *_: None))
+
+    with pytest.raises(NotLeadingError):
+        await bot.get_me()
+
+    assert (may, telegram.calls) == ([], [])
+    await bot.session.close()
 
 
 @pytest.mark.parametrize(

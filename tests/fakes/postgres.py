@@ -34,6 +34,8 @@ OPTIONS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
+    # Databases live for seconds here.
+    "autovacuum": "off",
     "max_connections": "200",
     # Only through a socket in the session's folder: no port to collide on.
     "listen_addresses": "",

@@ -676,7 +676,9 @@ class Bell:
         """Wait for the next ring; whether it came in time."""
         future = self.next()
         try:
-            await asyncio.wait_for(future, seconds)
+            # `wait_for` would forget that it was cancelled where it rang in the same moment.
+            async with asyncio.timeout(seconds):
+                await future
         except TimeoutError:
             return False
         return True

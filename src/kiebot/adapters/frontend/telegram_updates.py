@@ -29,6 +29,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import GetUpdates, Response, TelegramMethod
 from aiogram.methods.base import TelegramType
+from aiohttp import ClientSession, TraceConfig
 
 from kiebot.adapters.frontend.telegram_whole import ForgivingSession
 from kiebot.core.dialog.en import EN
@@ -115,6 +116,16 @@ class Watch(BaseRequestMiddleware):
         self._may_call = may_call
         self._note = note
 
+    def look(self, name: str) -> None:
+        """
+        Whether a call may be made at this moment.
+
+        Raises:
+            NotLeadingError: It may not.
+        """
+        if not self._may_call():
+            raise NotLeadingError(f"{name}: another instance leads")
+
     async def __call__(
         self,
         make_request: NextRequestMiddlewareType[TelegramType],
@@ -123,8 +134,7 @@ class Watch(BaseRequestMiddleware):
     ) -> Response[TelegramType]:
         """Make the call."""
         name = method.__api_method__
-        if not self._may_call():
-            raise NotLeadingError(f"{name}: another instance leads")
+        self.look(name)
         began = monotonic()
         outcome = "ok"
         try:
@@ -139,10 +149,32 @@ class Watch(BaseRequestMiddleware):
             self._note(name, outcome, monotonic() - began)
 
 
+class WatchedSession(ForgivingSession):
+    """A session that looks once more when it is connected: that may have taken long."""
+
+    def __init__(self, api: TelegramAPIServer, watch: Watch) -> None:
+        super().__init__(api=api)
+        self.middleware(watch)
+        self._watch = watch
+        self._trace = TraceConfig()
+        # Called before anything is sent.
+        self._trace.on_request_headers_sent.append(self._look)
+        self._trace.freeze()
+
+    async def create_session(self) -> ClientSession:
+        """See aiogram."""
+        session = await super().create_session()
+        if self._trace not in session.trace_configs:
+            session.trace_configs.append(self._trace)
+        return session
+
+    async def _look(self, *_: object) -> None:
+        self._watch.look("connected")
+
+
 def make_bot(token: str, api_url: str, watch: Watch) -> Bot:
     """A bot at a Bot API server. Its session is to be closed."""
-    session = ForgivingSession(api=TelegramAPIServer.from_base(api_url))
-    session.middleware(watch)
+    session = WatchedSession(TelegramAPIServer.from_base(api_url), watch)
     return Bot(token, session=session)
 
 

@@ -43,6 +43,17 @@ _PATIENT_S = 3600  # migrations and audits
 _BATCH = 500
 _LOOK_AT_ROW_S = 0.5
 
+_END_FROZEN = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and usename = current_user and application_name = 'kiebot'
+  and state = 'active' and wait_event = 'ClientRead'
+  and state_change < clock_timestamp() - $1::interval
+"""
+"""
+Ends the sessions that have waited longer than this inside a statement for what its process says
+next. The server's own timeouts are for those that wait between statements.
+"""
+
 
 class PostgresStorage:
     """A PostgreSQL database."""
@@ -601,16 +612,20 @@ class _PostgresSeat:
                 " values ($1, 0, '', '-infinity', false) on conflict do nothing",
                 self._scope,
             )
-            token: int | None = await driver.fetchval(
-                "update lead set token = token + 1, holder = $2,"
-                " until = clock_timestamp() + $3, locked = $4"
-                " where scope = $1 and (until <= clock_timestamp() or ($4 and locked))"
-                " returning token",
-                self._scope,
-                holder(),
-                self._lease,
-                locked,
-            )
+            await driver.fetch(_END_FROZEN, self._lease)
+            token: int | None = None
+            # Something may still be written under the old token; then we look again.
+            with suppress(asyncpg.LockNotAvailableError):
+                token = await driver.fetchval(
+                    "update lead set token = token + 1, holder = $2,"
+                    " until = clock_timestamp() + $3, locked = $4"
+                    " where scope = $1 and (until <= clock_timestamp() or ($4 and locked))"
+                    " returning token",
+                    self._scope,
+                    holder(),
+                    self._lease,
+                    locked,
+                )
             if token is None:
                 # Not ours to keep: the leader may be without it, and wants it.
                 await self._unlock(driver)
@@ -640,7 +655,7 @@ class _PostgresSeat:
                 self._locked = True
             except asyncpg.LockNotAvailableError:
                 pass
-            await driver.execute("set lock_timeout = 0")
+            await driver.execute("reset lock_timeout")
 
     async def renew(self, token: int) -> bool:
         try:
@@ -656,6 +671,7 @@ class _PostgresSeat:
                         self._lease,
                         locked,
                     )
+                    await driver.fetch(_END_FROZEN, self._lease)
         except (TimeoutError, asyncio.CancelledError) as exc:
             # A server that is silent: the next try has a connection of its own.
             self._drop()
@@ -691,7 +707,10 @@ class _PostgresSeat:
                 self._driver = await asyncpg.connect(
                     self._dsn,
                     timeout=_CONNECT_S,
-                    server_settings={"application_name": "kiebot lead"},
+                    server_settings={
+                        "application_name": "kiebot lead",
+                        "lock_timeout": f"{round(self._lease.total_seconds() / 3 * 1000)}ms",
+                    },
                 )
             self._driver.add_termination_listener(self._sound_alarm)
         return self._driver
