@@ -287,7 +287,13 @@ class Explaining:
     def stream(self, query: str) -> AsyncIterator[Row]:
         raise NotImplementedError(query)
 
+    def skipping(self, table: str) -> str:
+        raise NotImplementedError(table)
+
     async def store(self, *_: object) -> None:
+        raise NotImplementedError
+
+    async def write(self, *_: object) -> Sequence[bool]:
         raise NotImplementedError
 
     async def queue_up(self, what: str) -> None:

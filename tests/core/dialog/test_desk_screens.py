@@ -257,7 +257,7 @@ def test_every_deed(t: Texts, kind: ActKind, name: str) -> None:
     key = max((model.key for model in CATALOG.models), key=len)
 
     for screen in (
-        desk.deed_amount(t, deed, what, t.admin_not_roubles),
+        desk.deed_amount(t, deed, what, t.admin_not_roubles("100 000 000 ₽")),
         desk.deed_reason(t, deed, what, note=t.admin_not_a_text),
         desk.deed_reason(t, evolve(deed, amount=None), what, key),
     ):
