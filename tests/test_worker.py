@@ -601,7 +601,7 @@ async def test_jobs_that_wait_to_be_submitted_hold_up_none_that_runs(shop: Shop)
     await crowded.worker.step()
     at = shop.clock.advance(11)
     async with crowded.storage.begin() as uow:
-        assert await uow.limits.take("creates", 1, at, at + timedelta(days=1)) is not None
+        assert await uow.limits.take("creates", 1, at, at + timedelta(seconds=60)) is not None
     waiting = [await confirmed(crowded) for _ in range(40)]
 
     async with at_work(crowded):

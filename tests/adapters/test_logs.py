@@ -210,7 +210,7 @@ def test_several_exceptions_at_once_are_all_there() -> None:
     stream = io.StringIO()
     logs.configure(level="info", stream=stream)
 
-    errors = [OSError("no disk"), KeyError("розовый слон")]
+    errors = [OSError("no disk"), KeyError("зелёный слон")]
     logging.getLogger("kiebot").error("failed", exc_info=ExceptionGroup("two", errors))
 
     (line,) = lines(stream)
