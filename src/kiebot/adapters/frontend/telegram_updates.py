@@ -111,7 +111,7 @@ class Watch(BaseRequestMiddleware):
 
     def look(self, name: str) -> None:
         """
-        Whether a call may be made at this moment.
+        Refuse a call that may not be made at this moment.
 
         Raises:
             NotLeadingError: It may not.
