@@ -102,23 +102,29 @@ ROOMS = {
         kiebot=names("kiebot.core.* kiebot.app kiebot.desk kiebot.notices kiebot.talk"),
         others=names("attrs"),
     ),
+    "waiting": Room(
+        files=names("waiting.py"),
+    ),
     "worker": Room(
         files=names("worker.py"),
         # Of storage and media it knows the types of what it hands on.
         kiebot=names(
-            "kiebot.core.* kiebot.app kiebot.ports.frontend kiebot.ports.media kiebot.ports.storage"
+            "kiebot.core.* kiebot.app kiebot.waiting"
+            " kiebot.ports.frontend kiebot.ports.media kiebot.ports.storage"
         ),
         others=names("attrs"),
     ),
     "reception": Room(
         files=names("reception.py"),
-        kiebot=names("kiebot.core.* kiebot.app kiebot.ports.frontend kiebot.ports.storage"),
+        kiebot=names(
+            "kiebot.core.* kiebot.app kiebot.waiting kiebot.ports.frontend kiebot.ports.storage"
+        ),
         others=names("attrs"),
     ),
     "service": Room(
         files=names("service.py"),
         kiebot=names(
-            "kiebot.core.* kiebot.app kiebot.reception kiebot.worker"
+            "kiebot.core.* kiebot.app kiebot.reception kiebot.waiting kiebot.worker"
             " kiebot.ports.frontend kiebot.ports.storage"
         ),
     ),

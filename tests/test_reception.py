@@ -150,6 +150,14 @@ class House:
         async with self.shop.storage.read() as uow:
             return list(await uow.inbox.waiting(100))
 
+    async def takes_up_again(self) -> None:
+        """An update, and once more a minute after it was left."""
+        async with self.open() as reception:
+            await reception.take_in([update(1)])
+            await _until(self.has_outcome)
+            self.shop.clock.advance(60)
+            await self.all_answered()
+
     async def has_outcome(self) -> bool:
         """Whether an update was handled, however that ended."""
         return bool(self.outcomes)
@@ -377,11 +385,7 @@ async def test_what_another_one_did_is_shown_where_that_one_says_nothing(house: 
         await house.conversation.handle(ANNA, Press.of(f"mmodel:{PICTURE}"))
 
     house.desk.act = is_too_late
-    async with house.open() as reception:
-        await reception.take_in([update(1)])
-        await _until(house.has_outcome)
-        house.shop.clock.advance(60)
-        await house.all_answered()
+    await house.takes_up_again()
 
     assert house.desk.began == [1]
     assert house.outcomes == ["elsewhere", "shown"]
@@ -610,11 +614,7 @@ async def test_what_may_be_another_ones_to_answer_is_looked_at_again(house: Hous
             raise SilencedError("perhaps another one leads")
 
     house.desk.act = hesitates
-    async with house.open() as reception:
-        await reception.take_in([update(1)])
-        await _until(house.has_outcome)
-        house.shop.clock.advance(60)
-        await house.all_answered()
+    await house.takes_up_again()
 
     assert house.desk.handled == [1]
     assert house.outcomes == ["elsewhere", "done"]

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -31,6 +31,7 @@ from kiebot.core.updates import BURST, TRIES, Tally, Update, pause
 from kiebot.core.users import UserId
 from kiebot.ports.frontend import UpdateFrontend
 from kiebot.ports.storage import Lead
+from kiebot.waiting import cancel, first
 
 log = logging.getLogger(__name__)
 
@@ -210,14 +211,14 @@ class Reception:
             while not self._stopping.is_set() and (lead is None or not lead.lost.is_set()):
                 beat = self._pulse.next()
                 await self._take_up(lead)
-                await _first(IDLE_S, (beat, self._stopping), self._at_work.values())
+                await first((beat, self._stopping), self._at_work.values(), within_s=IDLE_S)
                 self._tidy()
             if self._stopping.is_set() and self._at_work:
                 await asyncio.wait(list(self._at_work.values()))
         except LeadLostError:
             pass
         finally:
-            await _cancel([keeping, living, *self._at_work.values()])
+            await cancel([keeping, living, *self._at_work.values()])
             self._at_work.clear()
 
     def stop(self) -> None:
@@ -231,7 +232,7 @@ class Reception:
 
     async def close(self) -> None:
         """End what is done beside."""
-        await _cancel(list(self._beside))
+        await cancel(self._beside)
 
     # Inside
 
@@ -331,7 +332,7 @@ class Reception:
                     return "replaced"
                 if self._stopping.is_set():
                     return "unreached"
-                await _first(IDLE_S, (newer, self._stopping), (reply,))
+                await first((newer, self._stopping), (reply,), within_s=IDLE_S)
         finally:
             del self._lingering[update.user_id]
         is_silenced = not reply.cancelled() and isinstance(reply.exception(), SilencedError)
@@ -542,24 +543,5 @@ def _about(update: Update) -> dict[str, Any]:
     return {"update_id": update.id, "user_id": update.user_id}
 
 
-async def _first(
-    seconds: float, events: Iterable[asyncio.Event], tasks: Iterable[asyncio.Future[Any]]
-) -> None:
-    """Wait until one of the events is set, one of the tasks is done, or the time is over."""
-    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait([*waits, *tasks], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await _cancel(waits)
-
-
 async def _nothing() -> None:
     """Who leads alone has nobody to share with."""
-
-
-async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """End them all; how each ended, or had ended, is nobody's business any more."""
-    ended = list(tasks)
-    for task in ended:
-        task.cancel()
-    await asyncio.gather(*ended, return_exceptions=True)

@@ -22,6 +22,7 @@ from kiebot.core.updates import Update
 from kiebot.ports.frontend import UpdateFrontend
 from kiebot.ports.storage import Lead, Storage
 from kiebot.reception import Reception
+from kiebot.waiting import cancel, first
 from kiebot.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ class Service:
             await self._end(lives)
         finally:
             stopping.cancel()
-            await _cancel(lives)
+            await cancel(lives)
             await self._reception.close()
             for life in lives:
                 if not life.cancelled() and (error := life.exception()) is not None:
@@ -235,13 +236,13 @@ class Service:
             beside.append(self._asking.run(lead))
         preparing = asyncio.create_task(self._migrate())
         try:
-            await _first((preparing,), (lead.lost, self._stopping))
+            await first((lead.lost, self._stopping), (preparing,))
             if not preparing.done():
                 return
             preparing.result()
             await self._do(lead.lost, works, beside)
         finally:
-            await _cancel([preparing])
+            await cancel([preparing])
             for unused in (*works, *beside):
                 unused.close()
         if self._asking is not None and self._stopping.is_set() and lead.holds():
@@ -271,19 +272,19 @@ class Service:
         to_end = [asyncio.create_task(work) for work in beside]
         try:
             while not lost.is_set() and not self._stopping.is_set():
-                await _first((*to_finish, *to_end), (lost, self._stopping))
+                await first((lost, self._stopping), (*to_finish, *to_end))
                 for task in (*to_finish, *to_end):
                     if task.done():
                         task.result()
                 to_end = [task for task in to_end if not task.done()]
                 if all(task.done() for task in to_finish):
                     return
-            await _cancel(to_end)
+            await cancel(to_end)
             if not lost.is_set():
                 left = [task for task in to_finish if not task.done()]
                 await _first_all(left, lost, FINISH_S)
         finally:
-            await _cancel([*to_end, *to_finish])
+            await cancel([*to_end, *to_finish])
 
     async def _migrate(self) -> None:
         """For who leads: bring the schema to this release, or wait for who may."""
@@ -311,7 +312,7 @@ class Service:
             raise
         except StorageError as error:
             log.warning("the schema cannot be read: %s", error)
-        await _first((), (self._fits, self._stopping), LOOK_S)
+        await first((self._fits, self._stopping), within_s=LOOK_S)
 
     async def _watch_database(self) -> None:
         while True:
@@ -337,19 +338,6 @@ class Service:
         return {"reason": reason} if reason else {}
 
 
-async def _first(
-    tasks: Sequence[asyncio.Task[None]],
-    events: Sequence[asyncio.Event],
-    seconds: float | None = None,
-) -> None:
-    """Wait until one of the tasks is done, one of the events is set, or the time is over."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait([*tasks, *waits], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await _cancel(waits)
-
-
 async def _first_all(
     tasks: Sequence[asyncio.Task[None]], lost: asyncio.Event, seconds: float
 ) -> None:
@@ -359,11 +347,4 @@ async def _first_all(
         open_ = [task for task in tasks if not task.done()]
         if not open_:
             return
-        await _first(open_, (lost,), left)
-
-
-async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        if not task.done():
-            task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await first((lost,), open_, within_s=left)

@@ -8,8 +8,7 @@ jobs and untold events, as every step does.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
@@ -28,6 +27,7 @@ from kiebot.core.wallet import JobId
 from kiebot.ports.frontend import Frontend
 from kiebot.ports.media import OpenFile
 from kiebot.ports.storage import Lane, Lead
+from kiebot.waiting import cancel, first
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Worker:
                 await asyncio.wait(telling.values(), return_when=asyncio.FIRST_COMPLETED)
                 _reap(telling)
         finally:
-            await _cancel(telling.values())
+            await cancel(telling.values())
 
     async def has_told(self) -> bool:
         """Whether nothing is left to tell here, also of what another frontend told meanwhile."""
@@ -175,7 +175,7 @@ class Worker:
                 if pause is None or steps or self._resting:
                     # A due job that is being worked on is no reason to look again at once.
                     pause = IDLE_S
-                await _first(min(pause, IDLE_S), (beat, lead.lost, self._stopping), steps)
+                await first((beat, lead.lost, self._stopping), steps, within_s=min(pause, IDLE_S))
                 for at_work in lanes.values():
                     for job_id in [id_ for id_, step in at_work.items() if step.task.done()]:
                         at_work.pop(job_id).task.result()
@@ -185,7 +185,7 @@ class Worker:
                 await asyncio.wait(steps)
         finally:
             steps = [step.task for at_work in lanes.values() for step in at_work.values()]
-            await _cancel([watch, *steps])
+            await cancel([watch, *steps])
 
     async def _take_up(self, lane: Lane, at_work: "dict[JobId, _Step]", lead: Lead) -> None:
         """Begin a step of each due job of a lane that has a free place."""
@@ -260,16 +260,16 @@ class Worker:
                 except StorageError as error:
                     # Who is being told already is told to the end.
                     log.warning("nothing is told: %s", error)
-                    await _first(DATABASE_REST_S, ends)
+                    await first(ends, within_s=DATABASE_REST_S)
                 else:
-                    await _first(IDLE_S, (beat, *ends), telling.values())
+                    await first((beat, *ends), telling.values(), within_s=IDLE_S)
                 _reap(telling)
             if telling and (lead is None or not lead.lost.is_set()):
                 # What is half said is said to its end.
                 await asyncio.wait(telling.values())
                 _reap(telling)
         finally:
-            await _cancel(telling.values())
+            await cancel(telling.values())
 
     async def _take_up_news(
         self, telling: dict[UserId, asyncio.Task[None]], lead: Lead | None
@@ -370,7 +370,7 @@ class Worker:
                 # Nobody's mistake, and made up for.
                 log.warning("work interrupted: %s", error)
                 rest_s = DATABASE_REST_S if isinstance(error, StorageError) else REST_S
-                await _first(rest_s, (lead.lost, self._stopping))
+                await first((lead.lost, self._stopping), within_s=rest_s)
 
     def _is_over(self, lead: Lead) -> bool:
         return self._stopping.is_set() or lead.lost.is_set()
@@ -396,28 +396,7 @@ class _Step:
     task: asyncio.Task[None]
 
 
-async def _first(
-    seconds: float,
-    events: Iterable[asyncio.Event],
-    steps: Iterable[asyncio.Task[None]] = (),
-) -> None:
-    """Wait until one of the events is set, one of the steps is done, or the time is over."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait([*waits, *steps], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await _cancel(waits)
-
-
 def _reap(tasks: dict[UserId, asyncio.Task[None]]) -> None:
     """Take out those that are done, and raise what one of them raised."""
     for key in [key for key, task in tasks.items() if task.done()]:
         tasks.pop(key).result()
-
-
-async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """End them all; how each ended, or had ended, is nobody's business any more."""
-    ended = list(tasks)
-    for task in ended:
-        task.cancel()
-    await asyncio.gather(*ended, return_exceptions=True)

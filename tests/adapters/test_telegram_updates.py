@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiogram import Bot
+from aiogram.exceptions import TelegramNetworkError
 from attrs import define, field
 
 from kiebot.adapters.frontend.telegram_updates import (
@@ -175,17 +176,18 @@ async def test_a_webhook_is_set_with_its_secret(telegram: TelegramServer) -> Non
     assert telegram.updates.hook.secret == "s3cret"
 
 
-async def test_who_may_no_longer_call_when_it_is_connected_says_nothing(
-    telegram: TelegramServer,
+@pytest.mark.parametrize("looks", [2, 3], ids=["connected", "about to write"])
+async def test_who_may_no_longer_call_when_it_comes_to_it_says_nothing(
+    telegram: TelegramServer, looks: int
 ) -> None:
-    """A process may be frozen while it connects, and another one leads when it wakes up."""
-    may = [True, False]
+    """A process may be frozen on its way to a call, and another one leads when it wakes up."""
+    may = [True] * (looks - 1) + [False] * 9
     bot = make_bot(telegram.token, telegram.url, Watch(lambda: may.pop(0), lambda *_: None))
 
-    with pytest.raises(NotLeadingError):
-        await bot.get_me()
+    with pytest.raises((NotLeadingError, TelegramNetworkError)):
+        await bot.send_message(7, "hello")
 
-    assert (may, telegram.calls) == ([], [])
+    assert (len(may), telegram.calls) == (9 - 1, [])
     await bot.session.close()
 
 

@@ -118,7 +118,7 @@ class Watch(BaseRequestMiddleware):
 
     def look(self, name: str) -> None:
         """
-        Whether a call may be made at this moment.
+        Refuse a call that may not be made at this moment.
 
         Raises:
             NotLeadingError: It may not.
@@ -150,15 +150,19 @@ class Watch(BaseRequestMiddleware):
 
 
 class WatchedSession(ForgivingSession):
-    """A session that looks once more when it is connected: that may have taken long."""
+    """
+    A session that looks again right before it writes: to connect, or to come to it among other
+    tasks, may have taken long.
+    """
 
     def __init__(self, api: TelegramAPIServer, watch: Watch) -> None:
         super().__init__(api=api)
         self.middleware(watch)
         self._watch = watch
         self._trace = TraceConfig()
-        # Called before anything is sent.
+        # Each is called before what it is named after, the second in the very step that writes.
         self._trace.on_request_headers_sent.append(self._look)
+        self._trace.on_request_chunk_sent.append(self._look)
         self._trace.freeze()
 
     async def create_session(self) -> ClientSession:
@@ -169,7 +173,7 @@ class WatchedSession(ForgivingSession):
         return session
 
     async def _look(self, *_: object) -> None:
-        self._watch.look("connected")
+        self._watch.look("writing")
 
 
 def make_bot(token: str, api_url: str, watch: Watch) -> Bot:
