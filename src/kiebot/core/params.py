@@ -335,7 +335,7 @@ def param_for(model: Form, answers: Answers, name: str) -> Param:
                 param = _without(param, values[name])
             case Limits() | Forbids():
                 pass
-    return evolve(param, required=required)
+    return param if param.required == required else evolve(param, required=required)
 
 
 def next_question(model: Form, answers: Answers) -> Param | None:

@@ -30,7 +30,9 @@ LABEL_CHARS = 100
 SHORT_CHARS = 14
 """Characters of a label beside which another way out fits on a phone. Ours."""
 
-_UNSEEN = {"Cc", "Cs"}
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""The categories Cc, but for line ends and tabs, and Cs."""
+
 _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
 """Marks that turn the direction of what follows: a name must not turn a price around."""
 
@@ -71,7 +73,7 @@ def draw(screen: Screen) -> Drawing:
 
 def units(text: str) -> int:
     """The length in UTF-16 units."""
-    return len(text) + sum(ord(char) > 0xFFFF for char in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def clean(text: str) -> str:
@@ -80,8 +82,7 @@ def clean(text: str) -> str:
     that turn the direction, blanks at the ends. Never empty: Telegram sends no empty message.
     """
     text = _TURNS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in _UNSEEN)
-    kept = kept.strip()
+    kept = _UNSEEN.sub("", text).strip()
     return kept if any(_is_ink(char) for char in kept) else "…"
 
 

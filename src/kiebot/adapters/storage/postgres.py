@@ -226,7 +226,9 @@ class PostgresStorage:
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[Any]:
         with _translated():
-            driver = await self._pool.acquire(timeout=_ACQUIRE_S)
+            # Where one is free nothing is waited for, and no timer is needed.
+            is_free = self._pool.get_idle_size() > 0
+            driver = await self._pool.acquire(timeout=None if is_free else _ACQUIRE_S)
         try:
             yield driver
         finally:

@@ -552,13 +552,20 @@ def text(value: str | None) -> str | None:
 
 def dump(value: object) -> str:
     """JSON text of a value."""
-    plain = _storable(_converter.unstructure(value))
-    return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    plain = _converter.unstructure(value)
+    written = _written(plain)
+    # What cannot be stored is rare, and looked for part by part only where there is any.
+    is_storable = "\\u0000" not in written and _UNSTORABLE.search(written) is None
+    return written if is_storable else _written(_storable(plain))
 
 
 def load(stored: str, kind: type[T]) -> T:
     """The value of JSON text."""
     return _converter.structure(json.loads(stored), kind)
+
+
+def _written(plain: object) -> str:
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _storable(value: Any) -> Any:

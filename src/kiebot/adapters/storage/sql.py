@@ -5,11 +5,11 @@ What a database does its own way is behind `Connection`: how a `get` locks, and 
 change are run in one go.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from attrs import evolve, frozen
 
@@ -58,6 +58,8 @@ from kiebot.core.users import User, UserId
 from kiebot.core.wallet import EntryKind, JobId, LedgerEntry, Wallet, post
 from kiebot.ports.storage import Lane
 from kiebot.ports.system import Clock
+
+R = TypeVar("R")
 
 utc_now: Clock = partial(datetime.now, UTC)
 """The clock of who has none to hand in."""
@@ -134,136 +136,6 @@ class Connection(Protocol):
 
     def give_up(self, error: BaseException) -> None:
         """Nothing of this transaction is to be stored."""
-
-
-class SqlUnitOfWork:
-    """The repositories inside one transaction."""
-
-    def __init__(self, connection: Connection, clock: Clock) -> None:
-        self._connection = connection
-        self._clock = clock
-        self.users = SqlUsers(connection)
-        self.wallets = SqlWallets(connection)
-        self.ledger = SqlLedger(connection)
-        self.jobs = SqlJobs(connection)
-        self.tasks = SqlTasks(connection)
-        self.limits = SqlLimits(connection)
-        self.topups = SqlTopUps(connection)
-        self.acts = SqlActs(connection)
-        self.switches = SqlSwitches(connection)
-        self.ui_state = SqlUiState(connection)
-        self.inbox = SqlInbox(connection)
-        self.outbox = SqlOutbox(connection)
-        self.sent = SqlSentFiles(connection)
-        self.notices = SqlNotices(connection)
-        self.instances = SqlInstances(connection)
-
-    async def record(self, change: Change) -> None:
-        """See the port."""
-        at = self._clock()
-        others = [_save_task(task) for task in change.tasks]
-        others += [_tell(event, at) for event in change.events]
-        others += [_note(act) for act in change.acts]
-        if change.expecting is not None:
-            others.append(_expect(change.expecting, at))
-        if change.update_id is not None:
-            says_more = change != Change(update_id=change.update_id)
-            others.append(_finish(change.update_id, at, says_more=says_more))
-        refused = await self._connection.store(
-            [step for topup in change.topups for step in _save_topup(topup)],
-            [_save_job(job) for job in change.jobs],
-            change.entry,
-            others,
-        )
-        if refused is not None:
-            error = await self._why_refused(refused)
-            self._connection.give_up(error)
-            raise error
-
-    async def _why_refused(self, part: Part) -> KiebotError:
-        match part:
-            case JobStep(job=job):
-                return StaleError("job", job.id)
-            case TopUpStep(topup=topup):
-                return StaleError("top-up", topup.id)
-            case Task(id=task_id):
-                return StaleError("task", task_id)
-            case UpdateDone(update_id=update_id):
-                return StaleError("update", str(update_id))
-            case LedgerEntry():
-                return await self._why_not_posted(part)
-
-    async def _why_not_posted(self, entry: LedgerEntry) -> KiebotError:
-        stands = await self.ledger.by_ref(entry.ref)
-        if stands is not None:
-            return DuplicateRefError(entry.ref, same=stands.is_same_movement(entry))
-        try:
-            post(await self.wallets.get(entry.user_id), entry)
-        except KiebotError as error:
-            return error
-        # The job has such an entry already, under another ref.
-        return DuplicateRefError(entry.ref, same=False)
-
-    async def figures(self) -> Figures:
-        """See the port."""
-        ask = self._connection.fetchrow
-        counted = await self._connection.fetch(
-            # Each part in the words of an index.
-            "select status, count(*) as jobs from jobs"
-            " where status in ('succeeded', 'failed', 'refunded', 'cancelled') group by status"
-            " union all select status, count(*) as jobs from jobs"
-            " where status in ('queued', 'running') group by status"
-            " union all select status, count(*) as jobs from jobs"
-            " where status = 'draft' group by status"
-        )
-        work = await ask(
-            "select min(confirmed_at) as oldest, coalesce(sum(price_kop), 0) as held"
-            " from jobs where status in ('queued', 'running')"
-        )
-        news = await ask(
-            "select count(*) as many, min(created_at) as oldest"
-            " from outbox where told_at is null and user_id >= 0"
-        )
-        requests = await ask(
-            "select count(*) as many, min(created_at) as oldest"
-            " from topups where status = 'manual_review'"
-        )
-        updates = await ask(
-            "select count(*) as many, min(received_at) as oldest"
-            " from inbox where answered_at is null"
-        )
-        return rows.figures(counted, work, news, requests, updates)
-
-    async def facts(self, part: AuditPart | None = None) -> AsyncIterator[Fact]:
-        """See the port."""
-        for each in AuditPart if part is None else (part,):
-            match each:
-                case AuditPart.WALLETS:
-                    async for row in self._connection.stream(WALLET_FACTS):
-                        yield rows.wallet_fact(row)
-                case AuditPart.JOBS:
-                    async for job in self._job_facts():
-                        yield job
-                case AuditPart.TOPUPS:
-                    async for row in self._connection.stream(TOPUP_FACTS):
-                        yield rows.topup_fact(row)
-                case AuditPart.ENTRIES:
-                    async for row in self._connection.stream(STRAY_FACTS):
-                        yield rows.stray_fact(row)
-
-    async def _job_facts(self) -> AsyncIterator[JobFact]:
-        """Jobs that are alike as one fact; where it breaks a rule, each of them by itself."""
-        # Few, however many jobs there are: all are read before anything else is asked.
-        alike = [rows.job_fact(row) async for row in self._connection.stream(ALIKE_JOB_FACTS)]
-        wrong = {evolve(fact, job_id="", many=1) for fact in alike if any(judge(fact))}
-        for fact in alike:
-            if evolve(fact, job_id="", many=1) not in wrong:
-                yield fact
-        if wrong:
-            async for row in self._connection.stream(JOB_FACTS):
-                fact = rows.job_fact(row)
-                if evolve(fact, job_id="") in wrong:
-                    yield fact
 
 
 class SqlUsers:
@@ -1153,6 +1025,150 @@ class SqlInstances:
 
     async def leave(self, name: str) -> None:
         await self._connection.fetch("delete from instances where name = $1 returning name", name)
+
+
+# --- The unit of work
+
+
+class _Repository(Generic[R]):
+    """One of the repositories of a unit of work, made when it is used: most need few of them."""
+
+    def __init__(self, kind: Callable[[Connection], R]) -> None:
+        self._kind = kind
+
+    def __get__(self, uow: "SqlUnitOfWork", _: object = None) -> R:
+        return self._kind(uow.connection)
+
+
+class SqlUnitOfWork:
+    """The repositories inside one transaction."""
+
+    users = _Repository(SqlUsers)
+    wallets = _Repository(SqlWallets)
+    ledger = _Repository(SqlLedger)
+    jobs = _Repository(SqlJobs)
+    tasks = _Repository(SqlTasks)
+    limits = _Repository(SqlLimits)
+    topups = _Repository(SqlTopUps)
+    acts = _Repository(SqlActs)
+    switches = _Repository(SqlSwitches)
+    ui_state = _Repository(SqlUiState)
+    inbox = _Repository(SqlInbox)
+    outbox = _Repository(SqlOutbox)
+    sent = _Repository(SqlSentFiles)
+    notices = _Repository(SqlNotices)
+    instances = _Repository(SqlInstances)
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self.connection = connection
+        self._clock = clock
+
+    async def record(self, change: Change) -> None:
+        """See the port."""
+        at = self._clock()
+        others = [_save_task(task) for task in change.tasks]
+        others += [_tell(event, at) for event in change.events]
+        others += [_note(act) for act in change.acts]
+        if change.expecting is not None:
+            others.append(_expect(change.expecting, at))
+        if change.update_id is not None:
+            says_more = change != Change(update_id=change.update_id)
+            others.append(_finish(change.update_id, at, says_more=says_more))
+        refused = await self.connection.store(
+            [step for topup in change.topups for step in _save_topup(topup)],
+            [_save_job(job) for job in change.jobs],
+            change.entry,
+            others,
+        )
+        if refused is not None:
+            error = await self._why_refused(refused)
+            self.connection.give_up(error)
+            raise error
+
+    async def _why_refused(self, part: Part) -> KiebotError:
+        match part:
+            case JobStep(job=job):
+                return StaleError("job", job.id)
+            case TopUpStep(topup=topup):
+                return StaleError("top-up", topup.id)
+            case Task(id=task_id):
+                return StaleError("task", task_id)
+            case UpdateDone(update_id=update_id):
+                return StaleError("update", str(update_id))
+            case LedgerEntry():
+                return await self._why_not_posted(part)
+
+    async def _why_not_posted(self, entry: LedgerEntry) -> KiebotError:
+        stands = await self.ledger.by_ref(entry.ref)
+        if stands is not None:
+            return DuplicateRefError(entry.ref, same=stands.is_same_movement(entry))
+        try:
+            post(await self.wallets.get(entry.user_id), entry)
+        except KiebotError as error:
+            return error
+        # The job has such an entry already, under another ref.
+        return DuplicateRefError(entry.ref, same=False)
+
+    async def figures(self) -> Figures:
+        """See the port."""
+        ask = self.connection.fetchrow
+        counted = await self.connection.fetch(
+            # Each part in the words of an index.
+            "select status, count(*) as jobs from jobs"
+            " where status in ('succeeded', 'failed', 'refunded', 'cancelled') group by status"
+            " union all select status, count(*) as jobs from jobs"
+            " where status in ('queued', 'running') group by status"
+            " union all select status, count(*) as jobs from jobs"
+            " where status = 'draft' group by status"
+        )
+        work = await ask(
+            "select min(confirmed_at) as oldest, coalesce(sum(price_kop), 0) as held"
+            " from jobs where status in ('queued', 'running')"
+        )
+        news = await ask(
+            "select count(*) as many, min(created_at) as oldest"
+            " from outbox where told_at is null and user_id >= 0"
+        )
+        requests = await ask(
+            "select count(*) as many, min(created_at) as oldest"
+            " from topups where status = 'manual_review'"
+        )
+        updates = await ask(
+            "select count(*) as many, min(received_at) as oldest"
+            " from inbox where answered_at is null"
+        )
+        return rows.figures(counted, work, news, requests, updates)
+
+    async def facts(self, part: AuditPart | None = None) -> AsyncIterator[Fact]:
+        """See the port."""
+        for each in AuditPart if part is None else (part,):
+            match each:
+                case AuditPart.WALLETS:
+                    async for row in self.connection.stream(WALLET_FACTS):
+                        yield rows.wallet_fact(row)
+                case AuditPart.JOBS:
+                    async for job in self._job_facts():
+                        yield job
+                case AuditPart.TOPUPS:
+                    async for row in self.connection.stream(TOPUP_FACTS):
+                        yield rows.topup_fact(row)
+                case AuditPart.ENTRIES:
+                    async for row in self.connection.stream(STRAY_FACTS):
+                        yield rows.stray_fact(row)
+
+    async def _job_facts(self) -> AsyncIterator[JobFact]:
+        """Jobs that are alike as one fact; where it breaks a rule, each of them by itself."""
+        # Few, however many jobs there are: all are read before anything else is asked.
+        alike = [rows.job_fact(row) async for row in self.connection.stream(ALIKE_JOB_FACTS)]
+        wrong = {evolve(fact, job_id="", many=1) for fact in alike if any(judge(fact))}
+        for fact in alike:
+            if evolve(fact, job_id="", many=1) not in wrong:
+                yield fact
+        if wrong:
+            async for row in self.connection.stream(JOB_FACTS):
+                fact = rows.job_fact(row)
+                if evolve(fact, job_id="") in wrong:
+                    yield fact
 
 
 # --- The steps of a change
