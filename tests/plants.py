@@ -57,9 +57,7 @@ PLANTS = (
         changes={
             "wallets.balance_kop + posted.amount_kop * $9": "wallets.balance_kop + $3 * $9",
             "wallets.hold_kop + posted.amount_kop * $10": "wallets.hold_kop + $3 * $10",
-            '" from posted where wallets.user_id = posted.user_id"': (
-                '" from locked where wallets.user_id = locked.user_id"'
-            ),
+            "from posted where wallets.user_id": "from locked where wallets.user_id",
         },
     ),
     Plant(
