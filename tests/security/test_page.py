@@ -1,7 +1,6 @@
 """docs/security.md: what it names is there (and `tests/test_plants.py`: its holes)."""
 
 import re
-from pathlib import Path
 
 from tests.plants import ROOT
 
