@@ -102,6 +102,16 @@ def test_lines_of_others_go_the_same_way() -> None:
     )
 
 
+def test_a_pool_does_not_warn_of_each_try_while_the_database_is_away() -> None:
+    stream = io.StringIO()
+    logs.configure(level="info", stream=stream)
+
+    logging.getLogger("asyncpg.pool").warning("retrying", exc_info=ConnectionResetError())
+    logging.getLogger("asyncpg.pool").error("broken")
+
+    assert [line["event"] for line in lines(stream)] == ["broken"]
+
+
 def test_configuring_again_replaces_what_was_said_before() -> None:
     first, second = io.StringIO(), io.StringIO()
     logs.configure(level="info", stream=first)

@@ -65,6 +65,9 @@ _SEPARATED = re.compile(r"\d(?:[ -]?\d){7,}")
 _NOISY = ("asyncio", "aiosqlite", "aiogram.event")
 """Loggers of others that have nothing to say to an operator below a warning."""
 
+_REPEATING = "asyncpg.pool"
+"""It warns, traceback and all, of each connection it cannot make; our own line says it once."""
+
 
 def configure(
     *,
@@ -110,6 +113,7 @@ def configure(
     root.setLevel(level.upper())
     for name in _NOISY:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    logging.getLogger(_REPEATING).setLevel(max(root.level, logging.ERROR))
     logging.getLogger("aiohttp.server").addFilter(_is_our_trouble)
     # A log that cannot be written is no reason to disturb a person.
     logging.raiseExceptions = False
