@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 from attrs import frozen
 
-from tests.acceptance.test_serve_chaos import Chaos, gives
+from tests.fakes.chaos import Chaos, gives
 from tests.fakes.served import Instance
 from tests.torture.chapters import Budget, Chapter, Place, Tally
 from tests.torture.serving import all_is_right, shops

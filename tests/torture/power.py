@@ -14,8 +14,8 @@ from pathlib import Path
 
 from attrs import define, frozen
 
-from tests.acceptance.test_serve_chaos import Chaos, chaos, gives
 from tests.fakes import postgres
+from tests.fakes.chaos import Chaos, chaos, gives
 from tests.fakes.postgres import DURABLE, PostgresServer, shared_server
 from tests.fakes.telegram_server import telegram_server
 from tests.torture.chapters import Budget, Chapter, Place, Tally
@@ -73,7 +73,7 @@ class PowerCuts:
     )
     full = f"{CUTS} cuts"
     least = ("cut",)
-    weight = 2.0
+    weight = 5.0
     databases = ("postgres",)
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

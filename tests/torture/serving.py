@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from attrs import frozen
 
-from tests.acceptance.test_serve_chaos import WEBHOOK, Chaos, chaos, gives
+from tests.fakes.chaos import WEBHOOK, Chaos, chaos, gives
 from tests.fakes.telegram_server import telegram_server
 from tests.torture.chapters import Budget, Chapter, Place, Tally
 
