@@ -5,8 +5,9 @@ Hurts kiebot in every way that the chapters know, and writes down what became of
                             [--chapter NAME] [--report docs/torture.md]
 
 The databases are hurt side by side. The minutes are for everything, and shared by the chapters'
-weights; what one does not need is for those after it. Ctrl-C ends it, and the report is still
-written. Exit 1 where anything is broken, or a chapter had too little time to show anything.
+weights; what one does not need is for those after it. Ctrl-C ends it when what is in hand is done,
+and the report is still written; a second Ctrl-C ends it at once. Exit 1 where anything is broken,
+or a chapter had too little time to show anything.
 """
 
 import argparse
@@ -192,8 +193,17 @@ async def run(asked: argparse.Namespace, plan: Plan) -> Run:
     began_at, began = datetime.now(UTC), time.monotonic()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    everything = asyncio.current_task()
+    assert everything is not None
+
+    def stop() -> None:
+        if stopping.is_set():
+            everything.cancel()
+        print("stopping: what is in hand is done first; again ends it at once", flush=True)
+        stopping.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop)
     folder = postgres.make_folder()
     broken: list[str] = []
     try:
@@ -273,5 +283,6 @@ def _arguments(names: Sequence[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(main())
+    sys.exit(130)
