@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from tests.fakes.chaos import PATIENCE_S, WEBHOOK, Chaos, chaos, gives
+from tests.fakes.chaos import PATIENCE_S, WEBHOOK, Chaos, chaos, gives, stored_in
 from tests.fakes.crowd import FAILS, Customer
 from tests.fakes.telegram_chats import Message
 from tests.fakes.telegram_server import TelegramServer
@@ -171,34 +170,18 @@ async def test_one_that_wakes_up_too_late_says_and_writes_nothing(
         await asking.sees("Как это работает")
         await shop.settles()
 
-        said, stored = len(telegram.called(by=first.name)), await _rows(postgres_dsn)
+        said, stored = len(telegram.called(by=first.name)), await stored_in(postgres_dsn)
         first.thaw()
         await first.says("the lead is lost")
         assert await first.becomes(503, PATIENCE_S) == {"role": "standby"}
         assert len(telegram.called(by=first.name)) == said
-        assert await _rows(postgres_dsn) == stored
+        assert await stored_in(postgres_dsn) == stored
 
         asking.types("/start")
         await asking.sees("Баланс")
         assert len(telegram.called(by=first.name)) == said
         await shop.ends()
         await shop.all_is_right()
-
-
-async def _rows(dsn: str) -> dict[str, list[str]]:
-    """All that is stored, but for who leads and until when."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        tables = await connection.fetch(
-            "select tablename from pg_tables where schemaname = 'public' and tablename <> 'lead'"
-        )
-        found = {}
-        for (table,) in tables:
-            rows = await connection.fetch(f'select t::text as row from "{table}" t')
-            found[table] = sorted(row["row"] for row in rows)
-        return found
-    finally:
-        await connection.close()
 
 
 # --- Replaced in working hours

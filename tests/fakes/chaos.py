@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 from attrs import define
 
 from kiebot.adapters.storage.postgres import PostgresStorage
@@ -234,3 +235,19 @@ async def gives(chaos: Chaos) -> None:
     shop = stub_shop(chaos.storage, FakeClock())
     for customer in chaos.crowd.customers:
         await shop.meet(customer.user_id, roubles=customer.roubles)
+
+
+async def stored_in(dsn: str) -> dict[str, list[str]]:
+    """All that a PostgreSQL database has by tables, but for who leads and until when."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        tables = await connection.fetch(
+            "select tablename from pg_tables where schemaname = 'public' and tablename <> 'lead'"
+        )
+        found = {}
+        for (table,) in tables:
+            rows = await connection.fetch(f'select t::text as row from "{table}" t')
+            found[table] = sorted(row["row"] for row in rows)
+        return found
+    finally:
+        await connection.close()

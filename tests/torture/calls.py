@@ -13,9 +13,11 @@ import multiprocessing
 import random
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import count
+from typing import Protocol, TypeVar
 
 from attrs import frozen
 
@@ -86,6 +88,48 @@ def tellers(processes: int = SIDE_BY_SIDE) -> Iterator[ProcessPoolExecutor]:
 def _be_quiet() -> None:
     # What fails is meant to fail.
     logging.disable(logging.CRITICAL)
+
+
+class Ended(Protocol):
+    """What came of a tale; `problem` where it did not come to its end."""
+
+    @property
+    def problem(self) -> str | None: ...
+
+
+E = TypeVar("E", bound=Ended)
+TellSome = Callable[[str, Sequence[tuple[int, int]], float], Sequence[E]]
+"""Tells tales (number, seed) in a database, beginning none after a moment."""
+
+
+async def tell_tales(
+    tell_some: TellSome[E],
+    most: int,
+    place: Place,
+    budget: Budget,
+    rng: random.Random,
+    tally: Tally,
+    judge: Callable[[E], None],
+) -> None:
+    """Have so many tales told in processes, several at once; `judge` raises where one is wrong."""
+    numbers = count()
+    until = time.monotonic() + budget.left_s
+    with tellers() as pool:
+
+        async def go_on() -> None:
+            while next(numbers) * IN_A_ROW < most and not budget.is_over:
+                tales = [(number, rng.getrandbits(32)) for number in range(1, IN_A_ROW + 1)]
+                async with place.fresh() as url:
+                    loop = asyncio.get_running_loop()
+                    told = await loop.run_in_executor(pool, tell_some, url, tales, until)
+                    await place.audited(url)
+                for (number, seed), one in zip(tales, told, strict=False):
+                    with tally.part(f"tale {number} of its database, seed {seed}"):
+                        assert one.problem is None, one.problem
+                        tally.did("tale")
+                        judge(one)
+
+        await asyncio.gather(*(go_on() for _ in range(SIDE_BY_SIDE)))
 
 
 class EveryCallFails:

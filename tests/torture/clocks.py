@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from itertools import count
 from pathlib import Path
 
 import aiosqlite
@@ -38,7 +37,7 @@ from tests.fakes.clock import START
 from tests.fakes.driver_faults import Calls
 from tests.fakes.shop import PICTURE
 from tests.fakes.tale import BETWEEN, CAT, FAILING, HASTY_TERMS, STEP_S, Tale, reached
-from tests.torture.calls import IN_A_ROW, SIDE_BY_SIDE, tellers
+from tests.torture.calls import tell_tales
 from tests.torture.chapters import DATABASES, Budget, Chapter, Place, Tally
 
 TALES = 150
@@ -315,25 +314,12 @@ class JumpingClocks:
                     tally.did("change of the lead", changes)
                     tally.did("jump under two leaders", JUMPS_OF_A_ROUND)
                     tally.checked("no leader wrote after its successor")
-        numbers = count()
-        until = time.monotonic() + budget.left_s
-        with tellers() as pool:
 
-            async def go_on() -> None:
-                while next(numbers) * IN_A_ROW < TALES and not budget.is_over:
-                    tales = [(number, rng.getrandbits(32)) for number in range(1, IN_A_ROW + 1)]
-                    async with place.fresh() as url:
-                        loop = asyncio.get_running_loop()
-                        told = await loop.run_in_executor(pool, jump_here, url, tales, until)
-                        await place.audited(url)
-                    for (number, seed), one in zip(tales, told, strict=False):
-                        with tally.part(f"tale {number} of its database, seed {seed}"):
-                            assert one.problem is None, one.problem
-                            tally.did("tale")
-                            tally.did("jump", one.jumps)
-                            tally.checked("every job is over, and settled once", one.jobs)
+        def judge(one: Jumped) -> None:
+            tally.did("jump", one.jumps)
+            tally.checked("every job is over, and settled once", one.jobs)
 
-            await asyncio.gather(*(go_on() for _ in range(SIDE_BY_SIDE)))
+        await tell_tales(jump_here, TALES, place, budget, rng, tally, judge)
 
 
 CHAPTERS: tuple[Chapter, ...] = (JumpingClocks(),)

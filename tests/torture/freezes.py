@@ -10,10 +10,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import asyncpg
 from attrs import frozen
 
-from tests.fakes.chaos import Chaos, gives
+from tests.fakes.chaos import Chaos, gives, stored_in
 from tests.fakes.served import Instance
 from tests.torture.chapters import Budget, Chapter, Place, Tally
 from tests.torture.serving import all_is_right, shops
@@ -117,18 +116,7 @@ async def _rows(shop: Chaos) -> dict[str, list[str]]:
     url = shop.shop.settings["DATABASE_URL"]
     if url.startswith("sqlite:///"):
         return await asyncio.to_thread(_rows_of_file, Path(url.removeprefix("sqlite:///")))
-    connection = await asyncpg.connect(url)
-    try:
-        tables = await connection.fetch(
-            "select tablename from pg_tables where schemaname = 'public' and tablename <> 'lead'"
-        )
-        found = {}
-        for (table,) in tables:
-            rows = await connection.fetch(f'select t::text as row from "{table}" t')
-            found[table] = sorted(row["row"] for row in rows)
-        return found
-    finally:
-        await connection.close()
+    return await stored_in(url)
 
 
 def _rows_of_file(path: Path) -> dict[str, list[str]]:

@@ -14,7 +14,6 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from itertools import count
 
 from attrs import define, field, frozen
 
@@ -27,7 +26,7 @@ from kiebot.reception import Reception
 from tests.fakes import hasty_loop
 from tests.fakes.driver_faults import Calls
 from tests.fakes.tale import BETWEEN, LEASE_S, Outcome, Tale, reached
-from tests.torture.calls import IN_A_ROW, SIDE_BY_SIDE, tellers
+from tests.torture.calls import tell_tales
 from tests.torture.chapters import DATABASES, Budget, Chapter, Place, Tally
 
 TALES = 200
@@ -261,26 +260,13 @@ class EverythingAgain:
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:
         """See `Chapter`."""
-        numbers = count()
-        until = time.monotonic() + budget.left_s
-        with tellers() as pool:
 
-            async def go_on() -> None:
-                while next(numbers) * IN_A_ROW < TALES and not budget.is_over:
-                    tales = [(number, rng.getrandbits(32)) for number in range(1, IN_A_ROW + 1)]
-                    async with place.fresh() as url:
-                        loop = asyncio.get_running_loop()
-                        told = await loop.run_in_executor(pool, shuffle_here, url, tales, until)
-                        await place.audited(url)
-                    for (number, seed), one in zip(tales, told, strict=False):
-                        with tally.part(f"tale {number} of its database, seed {seed}"):
-                            assert one.problem is None, one.problem
-                            assert one.outcome == CLEAN, one.outcome
-                            tally.did("tale")
-                            tally.did("delivery", one.copies)
-                            tally.checked("ledger, jobs and news are the clean tale's")
+        def judge(one: Shuffle) -> None:
+            assert one.outcome == CLEAN, one.outcome
+            tally.did("delivery", one.copies)
+            tally.checked("ledger, jobs and news are the clean tale's")
 
-            await asyncio.gather(*(go_on() for _ in range(SIDE_BY_SIDE)))
+        await tell_tales(shuffle_here, TALES, place, budget, rng, tally, judge)
 
 
 CHAPTERS: tuple[Chapter, ...] = (EverythingAgain(),)
