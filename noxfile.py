@@ -100,6 +100,17 @@ def chaos(session: nox.Session) -> None:
     session.run("pytest", "tests/acceptance/test_serve_chaos.py", *options)
 
 
+@nox.session
+def torture(session: nox.Session) -> None:
+    """
+    Hurt it in every way for half an hour, and write docs/torture.md; `-- --minutes N --seed N
+    --database sqlite|postgres --chapter NAME --report FILE` for less, and for other places.
+    """
+    install(session, "test", project=True)
+    options = session.posargs or ["--minutes", "30", "--report", "docs/torture.md"]
+    session.run("python", "-m", "tests.torture", *options)
+
+
 BENCHMARKS = (
     "whole_job_postgres",
     "whole_job_sqlite",

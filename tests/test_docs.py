@@ -144,6 +144,39 @@ def test_a_command_that_does_not_exist_is_noticed() -> None:
         _parse(command, ["audit", "--fast"], "kiebot")
 
 
+def sessions() -> set[str]:
+    """The names of nox's sessions: functions that are one, and what a session is made for."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text("utf-8"))
+    found: set[str] = set()
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name, decorator_list=[decorator]):
+                if ast.unparse(decorator) == "nox.session":
+                    found.add(name)
+            case ast.Assign(targets=[ast.Name(id="BENCHMARKS")], value=value):
+                found |= set(ast.literal_eval(value))
+            case _:
+                pass
+    return found
+
+
+def test_sessions_that_are_named_exist() -> None:
+    written = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    written += [
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "benchmarks").rglob("*.py"),
+        *(ROOT / "tools").rglob("*.py"),
+    ]
+    named = {
+        (name, path.name)
+        for path in written
+        for name in re.findall(r"nox -s ([a-z_]{3,})", path.read_text("utf-8"))
+    }
+
+    assert len(named) > 10
+    assert {(name, path) for name, path in named if name not in sessions()} == set()
+
+
 def test_what_is_shown_as_printed_is_printed() -> None:
     shown = 0
     for page in WRITTEN:
