@@ -1,9 +1,9 @@
 """
-Where the time of a whole job goes: a flame graph of kiebot on each database, by py-spy.
+Where the time goes: flame graphs of a whole job on each database, and of a press, by py-spy.
 
     python -m benchmarks.flame [--seconds 15] [--to docs/performance]
 
-The pictures stand in the sections of the whole jobs.
+The pictures stand in the sections of those benchmarks.
 """
 
 import argparse
@@ -13,18 +13,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import postgres, shop
+from benchmarks import postgres, press, shop
 from benchmarks.measure import FOLDER
 from benchmarks.shop import AT_ONCE, Shop
 
 PICTURES = {
     "postgres": "whole_job_postgres-flame.svg",
     "sqlite": "whole_job_sqlite-flame.svg",
+    "press": "press-flame.svg",
 }
 
 
 def main() -> None:
-    """Draw both, or be what is drawn."""
+    """Draw them all, or be what is drawn."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--to", type=Path, default=FOLDER, help="the folder of the pictures")
@@ -50,6 +51,8 @@ async def _work(role: str, seconds: float) -> None:
         with postgres.running() as server, postgres.database(server) as dsn:
             async with shop.on_postgres(dsn) as kiebot:
                 await _whole_jobs(kiebot, seconds)
+    elif role == "press":
+        await press.press_on(seconds)
     else:
         with tempfile.TemporaryDirectory(prefix="kiebot-bench-") as folder:
             async with shop.on_sqlite(Path(folder) / "kiebot.db") as kiebot:

@@ -112,6 +112,7 @@ async def _measure(asked: argparse.Namespace, ours: str, first: str, second: str
         Page(
             name="peers",
             title="Beside other queues",
+            pictures={"Where the time of kiebot goes": "whole_job_postgres-flame.svg"},
             about=about,
             rows=rows,
             figures=figures,

@@ -10,14 +10,11 @@ keeps what it committed, and Telegram answers at once, so that what is measured 
 
 import asyncio
 import itertools
-import os
 import random
-import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -444,14 +441,11 @@ def main() -> None:
     """Measure, and keep the page."""
     parser = measure.arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="of presses, each time")
-    parser.add_argument("--flame", action="store_true", help="draw where the time goes, too")
     asked = parser.parse_args()
-    picture = asked.to / "press.svg" if asked.flame else None
-    page = asyncio.run(_measure(asked.rounds, asked.seconds, picture))
-    measure.keep(page, asked.to)
+    measure.keep(asyncio.run(_measure(asked.rounds, asked.seconds)), asked.to)
 
 
-async def _measure(rounds: int, seconds: float, picture: Path | None = None) -> measure.Page:
+async def _measure(rounds: int, seconds: float) -> measure.Page:
     async with AsyncExitStack() as stack:
         server = stack.enter_context(postgres.running())
         small = stack.enter_context(postgres.database(server))
@@ -486,25 +480,20 @@ async def _measure(rounds: int, seconds: float, picture: Path | None = None) -> 
         alone = partial(crowds["kiebot"].run, RATES[0], seconds, chance)
         subjects = {"alone": alone, "flood": beside_flood}
         found |= await measure.in_turn_async(subjects, rounds)
-        if picture is not None:
-            await _draw(crowds["kiebot"], chance, picture)
-    return _page(found, tolls, picture)
+    return _page(found, tolls)
 
 
-async def _draw(crowd: Crowd, chance: random.Random, picture: Path) -> None:
-    """A flame graph of this process while people press."""
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    program = str(Path(sys.executable).with_name("py-spy"))
-    what = ("--pid", str(os.getpid()), "--duration", "5", "--output", str(picture))
-    watching = await asyncio.create_subprocess_exec(program, "record", *what)
-    await crowd.run(RATES[0], 7, chance)
-    if await watching.wait():
-        raise RuntimeError("py-spy could not watch this process")
+async def press_on(seconds: float) -> None:
+    """Presses as they are measured, and nothing else, for whoever watches this process."""
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(postgres.running())
+        small = stack.enter_context(postgres.database(server))
+        await _fill(small, PEOPLE, PEOPLE, 10 * PEOPLE)
+        crowd = await _on(stack, small)
+        await crowd.run(RATES[0], seconds, random.Random(5))
 
 
-def _page(
-    found: Mapping[str, Sequence[Run]], tolls: Mapping[str, Toll], picture: Path | None
-) -> measure.Page:
+def _page(found: Mapping[str, Sequence[Run]], tolls: Mapping[str, Toll]) -> measure.Page:
     p99 = {name: [run.p99 for run in runs] for name, runs in found.items()}
     p50 = {name: [run.p50 for run in runs] for name, runs in found.items()}
     rows = []
@@ -547,7 +536,7 @@ def _page(
             for name in found
             for which, figures in (("p50", p50), ("p99", p99))
         ),
-        pictures={} if picture is None else {"where the time of a press goes": picture.name},
+        pictures={"Where the time of a press goes": "press-flame.svg"},
         packages=("aiohttp", "pydantic"),
     )
 
