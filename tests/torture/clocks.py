@@ -154,7 +154,9 @@ async def _settled(unhurt: Storage, tale: Tale) -> int:
     has = (wallet.available.kopecks, wallet.held.kopecks)
     assert has == (50000 - left, 0), (has, left, jobs)
     assert len(jobs) == 3, jobs
-    assert max(Counter(job for job, _ in tale.kie.created).values()) <= tale.terms.submissions_max
+    # None at all where the clock jumped over every deadline before.
+    asked = Counter(job for job, _ in tale.kie.created)
+    assert max(asked.values(), default=0) <= tale.terms.submissions_max
     return len(jobs)
 
 
