@@ -1,6 +1,7 @@
 """`kiebot serve` as people run it: processes, signals, several at once, polling and webhook."""
 
 import io
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -125,6 +126,16 @@ async def test_a_port_that_is_taken_is_named(shop: Served) -> None:
 
     assert code == 2
     assert "kiebot: HOST, PORT: cannot listen on 127.0.0.1, port" in said
+
+
+async def test_ctrl_c_ends_it_while_it_is_loading(shop: Served) -> None:
+    instance = await shop.start(ready=None, really=True)
+    await instance.says("starting")
+
+    instance.process.send_signal(signal.SIGINT)
+
+    assert await instance.ends() in {-signal.SIGINT, 128 + signal.SIGINT}
+    assert [line["event"] for line in instance.lines] == ["starting"]
 
 
 async def test_what_is_missing_is_named(shop: Served) -> None:

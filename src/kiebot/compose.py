@@ -328,7 +328,8 @@ async def open_storage(settings: Settings, *, clock: Clock = utc_now) -> AsyncIt
     """
     if not is_there(settings.database):
         raise StorageUnavailableError(
-            f"no database at {settings.database}: run `kiebot chat` or `kiebot migrate` first"
+            f"no database at {settings.database}: `kiebot migrate` makes it,"
+            " with the same --live or --database"
         )
     storage = await _open(settings.database, settings, clock)
     try:

@@ -4,10 +4,12 @@ import asyncio
 import json
 import sqlite3
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +135,37 @@ async def test_what_is_committed_survives_a_power_cut(
     assert row is not None
     assert (row["synchronous"], row["foreign_keys"]) == (2, 1)
     assert raw.execute("pragma journal_mode").fetchone() == ("wal",)
+
+
+def test_who_stops_waiting_for_a_file_to_open_leaves_no_thread_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes while it is opened: its thread would answer a loop that is closed."""
+    mishaps: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", mishaps.append)
+    begun, is_over = threading.Event(), threading.Event()
+
+    class Slow(sqlite3.Connection):
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            begun.set()
+            # Who waits for us is not over before we are.
+            is_over.wait(0.5)
+            super().__init__(*args, **settings)
+
+    async def give_up() -> None:
+        opening = asyncio.create_task(SqliteStorage.open(path, driver=Slow))
+        await asyncio.to_thread(begun.wait)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    before = set(threading.enumerate())
+    asyncio.run(give_up())
+    is_over.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+
+    assert mishaps == []
 
 
 async def test_a_closed_storage_says_so(path: Path) -> None:

@@ -32,7 +32,8 @@ def audit(ctx: click.Context, database: str | None, *, live: bool, as_json: bool
 
     The ledger is what is right. Prints what is wrong, a line each, and ends with exit 1.
     """
-    found = asyncio.run(_audit(load_settings(database, live=live), quiet=as_json))
+    settings = load_settings(database, live=live)
+    found = asyncio.run(_audit(settings, quiet=as_json))
     if as_json:
         problems = [{"rule": p.rule, "detail": p.detail} for p in found.problems]
         show_json(
@@ -48,9 +49,13 @@ def audit(ctx: click.Context, database: str | None, *, live: bool, as_json: bool
         for problem in found.problems:
             click.echo(f"{problem.rule}: {problem.detail}")
         verdict = "ok" if found.ok else f"{len(found.problems)} wrong"
-        click.echo(
-            f"{verdict}: {found.wallets} wallets, {found.entries} entries, {found.jobs} jobs"
+        counted = (
+            (found.wallets, "wallet", "wallets"),
+            (found.entries, "entry", "entries"),
+            (found.jobs, "job", "jobs"),
         )
+        seen = ", ".join(f"{many} {one if many == 1 else more}" for many, one, more in counted)
+        click.echo(f"{verdict}: {seen} in {settings.database}")
     if not found.ok:
         ctx.exit(1)
 

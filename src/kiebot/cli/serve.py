@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +23,7 @@ def serve() -> None:
     one database: one leads, the others stand by, and with BOT_MODE=webhook help. SIGTERM or Ctrl-C
     finishes what is in hand within 10 seconds; the second one ends at once.
     """
+    import logging
     import os
     from pathlib import Path
 
@@ -30,7 +32,23 @@ def serve() -> None:
 
     settings = Settings.from_env(os.environ, dotenv=Path(".env"))
     configure_logs(settings)
+    # What is missing is said at once.
+    settings.for_serve()
+    logging.getLogger(__name__).info("starting")
+    _load("kiebot.adapters.frontend.telegram")
     asyncio.run(_serve(settings))
+
+
+def _load(module: str) -> None:
+    """
+    Import what takes seconds, while Ctrl-C ends the process at once: nothing is open yet, and as an
+    exception it would come out of pydantic as another one.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        import_module(module)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _serve(settings: "Settings") -> None:

@@ -250,7 +250,13 @@ class _Thread:
                 failures.append(exc)
                 return sqlite3.connect(":memory:")
 
-        connection = await aiosqlite.Connection(attempt, iter_chunk_size=_BATCH)
+        connecting = asyncio.ensure_future(_connected(attempt))
+        try:
+            connection = await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            # Its thread will answer: the loop must not be closed before.
+            await (await connecting).close()
+            raise
         for exc in failures:
             await connection.close()
             raise StorageUnavailableError(f"cannot open {path}: {_reason(exc)}") from exc
@@ -533,6 +539,10 @@ class _FileLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+async def _connected(connect: Callable[[], sqlite3.Connection]) -> aiosqlite.Connection:
+    return await aiosqlite.Connection(connect, iter_chunk_size=_BATCH)
 
 
 # --- What runs in a connection's thread
