@@ -5,15 +5,18 @@ It is the tests' server, with nothing of its durability taken away.
 """
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
 from tests.fakes import postgres
 from tests.fakes.postgres import PostgresServer
+
+T = TypeVar("T")
 
 OPTIONS = {
     "fsync": "on",
@@ -58,6 +61,19 @@ async def vacuum(dsn: str) -> None:
         await driver.execute("checkpoint")
     finally:
         await driver.close()
+
+
+def tidied(dsn: str, work: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    """
+    The same work on a database that was made tidy right before: else a connection would go on with
+    a plan of the time when a table was small, which nobody told it of.
+    """
+
+    async def tidy() -> T:
+        await vacuum(dsn)
+        return await work()
+
+    return tidy
 
 
 def pgbench(dsn: str, *arguments: str | Path) -> str:

@@ -465,7 +465,9 @@ async def _measure(rounds: int, seconds: float) -> measure.Page:
         subjects: dict[str, Callable[[], Awaitable[Run]]]
         for rate in RATES:
             subjects = {
-                f"{name} at {rate}": partial(crowd.run, rate, seconds, chance)
+                f"{name} at {rate}": postgres.tidied(
+                    large if name == "large" else small, partial(crowd.run, rate, seconds, chance)
+                )
                 for name, crowd in crowds.items()
             }
             found |= await measure.in_turn_async(subjects, rounds)
@@ -478,7 +480,10 @@ async def _measure(rounds: int, seconds: float) -> measure.Page:
                 flood.cancel()
 
         alone = partial(crowds["kiebot"].run, RATES[0], seconds, chance)
-        subjects = {"alone": alone, "flood": beside_flood}
+        subjects = {
+            "alone": postgres.tidied(small, alone),
+            "flood": postgres.tidied(small, beside_flood),
+        }
         found |= await measure.in_turn_async(subjects, rounds)
     return _page(found, tolls)
 

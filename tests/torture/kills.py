@@ -656,7 +656,8 @@ class Lives:
     async def hurt(self, kill: Kill, storage: Storage) -> bool:
         """A story that is killed, and what is true then; False where it never came to that step."""
         code = await self._lives(kill.story, kill.name, kill.nth)
-        assert code in {KILLED, 0}, "\n".join(self._diary.lines("errors")[-20:])
+        errors = "\n".join(self._diary.lines("errors")[-20:])
+        assert code in {KILLED, 0}, f"exit {code}\n{errors}"
         if code == KILLED:
             assert self._diary.lines("steps")[-1] == kill.name
             self.tally.did("kill")
