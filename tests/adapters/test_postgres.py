@@ -222,7 +222,7 @@ async def test_a_change_is_one_statement(storage: PostgresStorage) -> None:
     seen: list[str] = []
 
     async with storage.begin() as uow:
-        driver = uow._connection._driver  # type: ignore[attr-defined] # noqa: SLF001
+        driver = uow.connection._driver  # type: ignore[attr-defined] # noqa: SLF001
         with driver.query_logger(lambda query: seen.append(query.query)):
             await uow.record(
                 Change(
