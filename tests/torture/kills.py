@@ -14,12 +14,15 @@ import json
 import multiprocessing
 import random
 import sys
+import threading
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from itertools import count
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -511,18 +514,37 @@ STORIES: Mapping[str, Story] = {
 }
 
 
+_BOOK = threading.Lock()
+"""
+Whoever starts a process looks how all others ended, in any thread; what two read at once of the
+same end, one reads as 255.
+"""
+
+
+def start(work: Callable[[], None]) -> ForkServerProcess:
+    """A process that does this."""
+    process = PROCESSES.Process(target=work)
+    with _BOOK:
+        process.start()
+    return process
+
+
+def ended(process: ForkServerProcess) -> int | None:
+    """How it ended (`KILLED`, 0, or 1 after an error); None while it lives."""
+    with _BOOK:
+        return process.exitcode
+
+
 def run(life: Life, seconds: float = 2 * PATIENCE_S) -> int:
     """Live it in a process of its own; how that ended (`KILLED`, 0, or 1 after an error)."""
-    process = PROCESSES.Process(target=life.run)
-    process.start()
-    process.join(seconds)
-    if process.is_alive():
+    process = start(life.run)
+    wait([process.sentinel], seconds)
+    code = ended(process)
+    if code is None:
         process.kill()
-        process.join()
+        wait([process.sentinel])
+        ended(process)
         raise TimeoutError(f"it does not end: {life}")
-    code = process.exitcode
-    process.close()
-    assert code is not None
     return code
 
 

@@ -19,6 +19,7 @@ from tests.fakes.chaos import Chaos, chaos, gives
 from tests.fakes.postgres import DURABLE, PostgresServer, shared_server
 from tests.fakes.telegram_server import telegram_server
 from tests.torture.chapters import Budget, Chapter, Place, Tally
+from tests.torture.kills import ended
 from tests.torture.rush import PEOPLE, Acked, Rush, make, meet, rushing, until_begun
 
 CUTS = 20
@@ -123,7 +124,7 @@ class Cuts:
                     if number and budget.left_s <= 0:
                         break
                     await asyncio.sleep(self.rng.uniform(0.3, 2))
-                    assert moving.exitcode is None, rush.last_words
+                    assert ended(moving) is None, rush.last_words
                     await self._cut(shop, acked)
                 moving.kill()
             await shop.settles()

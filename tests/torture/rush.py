@@ -7,7 +7,6 @@ there is in the ledger, whenever the process dies and whatever becomes of the da
 
 import asyncio
 import logging
-import multiprocessing
 import random
 import secrets
 import traceback
@@ -15,6 +14,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
@@ -43,7 +44,7 @@ from tests.fakes.crash import Diary
 from tests.fakes.shop import CATALOG, PICTURE, TERMS, Reader, stub_shop
 from tests.fakes.values import ADMIN
 from tests.torture.chapters import Budget, Chapter, Place, Tally
-from tests.torture.kills import LANES, PROCESSES
+from tests.torture.kills import LANES, ended, start
 from tests.torture.watcher import open_database
 
 KILLS = 1000
@@ -246,24 +247,22 @@ class Acked:
 
 
 @asynccontextmanager
-async def rushing(rush: Rush) -> AsyncIterator[multiprocessing.process.BaseProcess]:
+async def rushing(rush: Rush) -> AsyncIterator[ForkServerProcess]:
     """The process, killed when the block ends if it still runs."""
-    process = PROCESSES.Process(target=rush.run)
-    await asyncio.to_thread(process.start)
+    process = await asyncio.to_thread(start, rush.run)
     try:
         yield process
     finally:
         with suppress(ProcessLookupError):
             process.kill()
-        await asyncio.to_thread(process.join)
+        await asyncio.to_thread(wait, [process.sentinel])
+        ended(process)
 
 
-async def until_begun(
-    rush: Rush, process: multiprocessing.process.BaseProcess, before: int
-) -> None:
+async def until_begun(rush: Rush, process: ForkServerProcess, before: int) -> None:
     """Wait until it moves money, as `before` others of its folder did."""
     async with asyncio.timeout(PATIENCE_S):
-        while rush.begun == before and process.is_alive():  # noqa: ASYNC110 - another process
+        while rush.begun == before and ended(process) is None:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.005)
 
 
@@ -271,8 +270,8 @@ async def finish(folder: Path, url: str) -> None:
     """Let a last process finish what all others left."""
     last = Rush(folder=folder, database=url, last=True)
     async with rushing(last) as process:
-        await asyncio.to_thread(process.join, 2 * PATIENCE_S)
-        assert process.exitcode == 0, last.last_words
+        await asyncio.to_thread(wait, [process.sentinel], 2 * PATIENCE_S)
+        assert ended(process) == 0, last.last_words
 
 
 @frozen
@@ -331,7 +330,7 @@ class KillsAtAnyMoment:
                 # The others are killed in their beginning, too.
                 await until_begun(rush, process, before)
             await asyncio.sleep(rng.uniform(0, LONGEST_S))
-            assert process.exitcode is None, rush.last_words
+            assert ended(process) is None, rush.last_words
         tally.did("kill")
 
 
