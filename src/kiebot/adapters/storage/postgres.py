@@ -235,7 +235,8 @@ class PostgresStorage:
             # With no reset in the pool, an open transaction would go on in the next one's.
             if not _is_closed(driver) and driver.is_in_transaction():
                 driver.terminate()
-            await self._pool.release(driver)
+            # A query that was cancelled may be waited for here, on a server that is silent.
+            await self._pool.release(driver, timeout=_ACQUIRE_S)
 
 
 class _Connection:
