@@ -6,7 +6,7 @@ What a chapter of the torture is, and what it is given.
         does = "A process is killed at a step that it names itself."
         checks = "The next one finishes everything; the audit is clean."
         least = ("kill",)
-        weight = 3
+        weight = 300.0
         databases = ("sqlite", "postgres")
 
         async def run(self, place: Place, budget: Budget, rng: Random, tally: Tally) -> None:
@@ -167,7 +167,8 @@ class Chapter(Protocol):
     `does` and `checks` are sentences of the report, and `full` says what a whole run does: "1,000
     kills". `least` names what must have been done once (`Tally.done`): a chapter of which that was
     not has shown nothing, whatever it did not find. `weight` is its share of the minutes beside the
-    others', `databases` those of `DATABASES` that it is run on.
+    others': the seconds that `full` takes on two cores, or what half an hour has for it where that
+    is less. `databases` are those of `DATABASES` that it is run on.
     """
 
     @property

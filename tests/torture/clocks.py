@@ -299,7 +299,7 @@ class JumpingClocks:
     )
     full = f"{TALES} tales and {ROUNDS} rounds of two leaders on each database"
     least = ("change of the lead", "tale")
-    weight = 2.0
+    weight = 60.0
     databases = DATABASES
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

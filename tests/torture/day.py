@@ -170,7 +170,7 @@ class DayOfTraffic:
     )
     full = "24 hours, and then until nothing is open"
     least = ("hour", "piece of news told")
-    weight = 2.0
+    weight = 80.0
     databases = ("sqlite", "postgres")
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

@@ -277,7 +277,7 @@ class FullDisk:
     )
     full = f"{TALES} tales on each database"
     least = ("full disk",)
-    weight = 1.0
+    weight = 40.0
     databases = DATABASES
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

@@ -49,7 +49,7 @@ class Freezes:
     )
     full = f"{FREEZES} freezes on each database"
     least = ("freeze",)
-    weight = 1.0
+    weight = 40.0
     databases = ("sqlite", "postgres")
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

@@ -578,7 +578,7 @@ class KillsAtSteps:
     )
     full = f"{KILLS:,} kills on each database"
     least = ("kill",)
-    weight = 8.0
+    weight = 260.0
     databases = ("sqlite", "postgres")
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

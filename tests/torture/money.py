@@ -146,7 +146,7 @@ class MoneyModel:
     )
     full = f"{RUNS['sqlite']:,} runs on SQLite and {RUNS['postgres']:,} on PostgreSQL"
     least = ("run",)
-    weight = 4.0
+    weight = 400.0
     databases = DATABASES
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

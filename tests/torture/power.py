@@ -74,7 +74,7 @@ class PowerCuts:
     )
     full = f"{CUTS} cuts"
     least = ("cut",)
-    weight = 5.0
+    weight = 230.0
     databases = ("postgres",)
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

@@ -290,7 +290,7 @@ class KillsAtAnyMoment:
     )
     full = f"{KILLS:,} kills on each database"
     least = ("kill",)
-    weight = 4.0
+    weight = 180.0
     databases = ("sqlite", "postgres")
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

@@ -64,7 +64,7 @@ class KillsOfServe:
     )
     full = f"{KILLS} kills on each database"
     least = ("kill",)
-    weight = 2.0
+    weight = 80.0
     databases = ("sqlite", "postgres")
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

@@ -255,7 +255,7 @@ class EverythingAgain:
     checks = "Ledger, jobs and news are those of the tale to which everything was told once."
     full = f"{TALES} tales on each database"
     least = ("tale",)
-    weight = 2.0
+    weight = 60.0
     databases = DATABASES
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:
