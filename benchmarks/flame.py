@@ -3,7 +3,8 @@ Where the time goes: flame graphs of a whole job on each database, and of a pres
 
     python -m benchmarks.flame [--seconds 15] [--to docs/performance]
 
-The pictures stand in the sections of those benchmarks.
+The pictures stand in the sections of those benchmarks. Watched is what goes on when all is loaded,
+filled and prepared.
 """
 
 import argparse
@@ -23,6 +24,10 @@ PICTURES = {
     "press": "press-flame.svg",
 }
 
+READY = "ready\n"
+WARM_UP_S = 2.0
+MARGIN_S = 5.0
+
 
 def main() -> None:
     """Draw them all, or be what is drawn."""
@@ -40,10 +45,19 @@ def main() -> None:
 
 
 def _draw(role: str, path: Path, seconds: float) -> None:
-    work = [sys.executable, "-m", "benchmarks.flame", "--role", role, "--seconds", str(seconds)]
-    how = ["--rate", "200", "--nonblocking", "--output", str(path)]
+    # It goes on for longer than it is watched.
+    lasting = str(seconds + MARGIN_S)
+    work = [sys.executable, "-m", "benchmarks.flame", "--role", role, "--seconds", lasting]
     program = str(Path(sys.executable).with_name("py-spy"))
-    subprocess.run([program, "record", *how, "--", *work], check=True)
+    with subprocess.Popen(work, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        if said != READY:
+            raise AssertionError(said)
+        how = ["--rate", "200", "--duration", str(round(seconds)), "--output", str(path)]
+        subprocess.run([program, "record", *how, "--pid", str(process.pid)], check=True)
+    if process.returncode:
+        raise AssertionError(process.returncode)
 
 
 async def _work(role: str, seconds: float) -> None:
@@ -52,7 +66,7 @@ async def _work(role: str, seconds: float) -> None:
             async with shop.on_postgres(dsn) as kiebot:
                 await _whole_jobs(kiebot, seconds)
     elif role == "press":
-        await press.press_on(seconds)
+        await press.press_on(seconds, _say_ready)
     else:
         with tempfile.TemporaryDirectory(prefix="kiebot-bench-") as folder:
             async with shop.on_sqlite(Path(folder) / "kiebot.db") as kiebot:
@@ -61,7 +75,14 @@ async def _work(role: str, seconds: float) -> None:
 
 async def _whole_jobs(kiebot: Shop, seconds: float) -> None:
     await kiebot.fill(AT_ONCE)
+    await shop.rate(kiebot.job, AT_ONCE, WARM_UP_S, people=AT_ONCE)
+    _say_ready()
     await shop.rate(kiebot.job, AT_ONCE, seconds, people=AT_ONCE)
+
+
+def _say_ready() -> None:
+    sys.stdout.write(READY)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -488,14 +488,17 @@ async def _measure(rounds: int, seconds: float) -> measure.Page:
     return _page(found, tolls)
 
 
-async def press_on(seconds: float) -> None:
+async def press_on(seconds: float, when_ready: Callable[[], None]) -> None:
     """Presses as they are measured, and nothing else, for whoever watches this process."""
     async with AsyncExitStack() as stack:
         server = stack.enter_context(postgres.running())
         small = stack.enter_context(postgres.database(server))
         await _fill(small, PEOPLE, PEOPLE, 10 * PEOPLE)
         crowd = await _on(stack, small)
-        await crowd.run(RATES[0], seconds, random.Random(5))
+        chance = random.Random(5)
+        await crowd.run(RATES[0], PEOPLE / RATES[0], chance)  # everybody is greeted
+        when_ready()
+        await crowd.run(RATES[0], seconds, chance)
 
 
 def _page(found: Mapping[str, Sequence[Run]], tolls: Mapping[str, Toll]) -> measure.Page:

@@ -46,6 +46,20 @@ def test_every_step_that_the_code_can_take_has_its_kill(tmp_path: Path) -> None:
     assert set(Diary(tmp_path).lines("steps")) == kills.steps_in_code()
 
 
+async def test_nobody_waits_for_a_watcher_that_has_ended(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'kiebot.db'}"
+
+    async def leave_it() -> None:
+        async with watcher() as watching:
+            watching.watch(url)
+            watching.process.kill()
+            await watching.process.wait()
+            await watching.leave(url)
+
+    with pytest.raises(RuntimeError, match="the watcher ended"):
+        await leave_it()
+
+
 async def test_the_watcher_sees_what_is_wrong_while_it_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "kiebot.db"
     url = f"sqlite:///{path}"

@@ -1084,13 +1084,16 @@ class Kiebot:
                     problems.extend(audit.judge(fact))
                     match fact:
                         case audit.WalletFact():
-                            wallets += 1
+                            wallets += fact.many
                             entries += fact.entries
+                            seen += fact.many
                         case audit.JobFact():
                             count += fact.many
+                            seen += fact.many
+                        case audit.TopUpFact():
+                            seen += fact.many
                         case _:
                             pass
-                    seen += fact.many if isinstance(fact, audit.JobFact) else 1
                     progress(part, seen)
         return audit.Audit(problems=tuple(problems), wallets=wallets, entries=entries, jobs=count)
 

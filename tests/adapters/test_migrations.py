@@ -284,6 +284,9 @@ class Explaining:
         await self.fetch(query, *values)
         return None
 
+    async def survey(self, query: str) -> Sequence[Row]:
+        raise NotImplementedError(query)
+
     def stream(self, query: str) -> AsyncIterator[Row]:
         raise NotImplementedError(query)
 

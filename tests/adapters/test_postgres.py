@@ -191,6 +191,29 @@ async def test_a_connection_that_breaks_is_an_error_of_ours_and_replaced(
         assert await uow.wallets.get(BUYER) == wallet(47_005, 3000)
 
 
+async def test_a_storage_whose_server_goes_is_closed_all_the_same(
+    migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = await PostgresStorage.open(migrated_dsn)
+    await storage.ping()
+    say_goodbye = asyncpg.Connection.close
+
+    async def go_before_goodbye(connection: Any, **how: Any) -> None:
+        # It is gone before it is told goodbye, and too late for anybody to notice.
+        monkeypatch.undo()
+        PostgresServer(migrated_dsn).execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        await say_goodbye(connection, **how)
+
+    monkeypatch.setattr(asyncpg.Connection, "close", go_before_goodbye)
+    await storage.close()
+
+    with pytest.raises(StorageUnavailableError, match="closed"):
+        await storage.ping()
+
+
 async def test_a_frozen_process_does_not_hold_locks_for_ever(raw: Any, migrated_dsn: str) -> None:
     storage = await PostgresStorage.open(migrated_dsn, lease_s=7)
 

@@ -38,6 +38,8 @@ PAUSE_S = 0.1
 BRIEF_S = 1.0
 """How long it waits for a file that somebody has locked whole."""
 
+ENDED = "the watcher ended"
+
 PATIENCE_S = 30.0
 """How long one audit may wait for a database that is being hurt."""
 
@@ -192,6 +194,7 @@ class Watcher:
     process: asyncio.subprocess.Process
     log: IO[bytes]
     found: list[tuple[str, str]] = field(factory=list)
+    has_ended: bool = False
     _left: dict[str, asyncio.Future[Watched]] = field(factory=dict)
 
     def watch(self, url: str) -> None:
@@ -199,7 +202,9 @@ class Watcher:
         self._tell(f"watch {url}")
 
     async def leave(self, url: str) -> Watched:
-        """Look at it a last time."""
+        """Look at it a last time; RuntimeError where the process has ended."""
+        if self.has_ended:
+            raise RuntimeError(ENDED)
         self._left[url] = asyncio.get_running_loop().create_future()
         self._tell(f"leave {url}")
         return await self._left[url]
@@ -216,9 +221,10 @@ class Watcher:
                 left = self._left.pop(said.pop("left"))
                 if not left.done():
                     left.set_result(Watched(**said))
+        self.has_ended = True
         for waiting in self._left.values():
             if not waiting.done():
-                waiting.set_exception(RuntimeError("the watcher ended"))
+                waiting.set_exception(RuntimeError(ENDED))
 
     def _tell(self, line: str) -> None:
         assert self.process.stdin is not None

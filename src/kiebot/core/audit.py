@@ -28,6 +28,9 @@ class WalletFact:
     """
     A person's money in kopecks: as the wallet says, as their ledger entries add up, and what their
     open jobs cost. `entries` is how many entries the person has.
+
+    People of whom no rule is broken may be one fact: `many` is how many they are, `entries` are
+    those of all, and the sums are such as one of them could have.
     """
 
     user_id: int
@@ -37,6 +40,7 @@ class WalletFact:
     ledger_hold_kop: int
     open_jobs_kop: int
     entries: int
+    many: int = 1
 
 
 @frozen(kw_only=True)
@@ -63,12 +67,16 @@ class TopUpFact:
     """
     A top-up and how many `topup` entries stand under its ref. `foreign` counts those that have
     another amount or another person.
+
+    Top-ups that break no rule and are alike in all this may be one fact; `many` is how many it is
+    of.
     """
 
     topup_id: str
     status: str
     credits: int
     foreign: int
+    many: int = 1
 
 
 @frozen(kw_only=True)

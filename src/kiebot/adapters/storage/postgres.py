@@ -210,7 +210,8 @@ class PostgresStorage:
         try:
             async with asyncio.timeout(_CONNECT_S):
                 await self._pool.close()
-        except TimeoutError:
+        except (*_UNAVAILABLE, asyncpg.PostgresError):
+            # Silent, or gone: what it is told goodbye by is what finds that out.
             self._pool.terminate()
 
     @asynccontextmanager
@@ -276,10 +277,15 @@ class _Connection:
         with self._guarded():
             await self._driver.execute(script, timeout=_PATIENT_S)
 
+    async def survey(self, query: str) -> Sequence[Row]:
+        await self._take_time()
+        with self._guarded():
+            # No cursor: the server would not share the work among its processes for one.
+            found: Sequence[Row] = await self._driver.fetch(query, timeout=_PATIENT_S)
+            return found
+
     async def stream(self, query: str) -> AsyncIterator[Row]:
-        if not self._is_snapshot:
-            raise StorageError("an audit needs a snapshot: `read`, not `begin`")
-        await self.run("set local statement_timeout = 0")
+        await self._take_time()
         with self._guarded():
             async for row in self._driver.cursor(query, prefetch=_BATCH, timeout=_PATIENT_S):
                 yield row
@@ -327,6 +333,11 @@ class _Connection:
         except (*_UNAVAILABLE, asyncpg.PostgresError):
             if not _is_closed(self._driver):
                 self._driver.terminate()
+
+    async def _take_time(self) -> None:
+        if not self._is_snapshot:
+            raise StorageError("an audit needs a snapshot: `read`, not `begin`")
+        await self.run("set local statement_timeout = 0")
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

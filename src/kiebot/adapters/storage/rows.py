@@ -498,6 +498,7 @@ def wallet_fact(row: Row) -> WalletFact:
         ledger_hold_kop=row["ledger_hold_kop"],
         open_jobs_kop=row["open_jobs_kop"],
         entries=row["entries"],
+        many=row["many"],
     )
 
 
@@ -522,6 +523,7 @@ def topup_fact(row: Row) -> TopUpFact:
         status=row["status"],
         credits=row["credits"],
         foreign=row["others"],
+        many=row["many"],
     )
 
 

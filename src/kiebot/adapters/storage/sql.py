@@ -11,7 +11,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Generic, Protocol, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from kiebot.adapters.storage import rows
 from kiebot.adapters.storage.rows import (
@@ -31,7 +31,7 @@ from kiebot.adapters.storage.rows import (
 )
 from kiebot.core import waits
 from kiebot.core.acts import Act, SwitchedOff
-from kiebot.core.audit import Fact, JobFact, judge
+from kiebot.core.audit import Fact, judge
 from kiebot.core.audit import Part as AuditPart
 from kiebot.core.billing import Change, Expecting, JobStep, TopUpStep
 from kiebot.core.errors import (
@@ -113,8 +113,11 @@ class Connection(Protocol):
     async def fetchrow(self, query: str, *values: object) -> Row | None:
         """The first row."""
 
+    async def survey(self, query: str) -> Sequence[Row]:
+        """All rows, which are few, of a query that looks at everything and takes its time."""
+
     def stream(self, query: str) -> AsyncIterator[Row]:
-        """All rows, not all in memory."""
+        """All rows of such a query, not all in memory."""
 
     async def store(
         self, topups: Sequence[Step], jobs: Sequence[Step], entry: LedgerEntry | None,
@@ -1142,33 +1145,19 @@ class SqlUnitOfWork:
     async def facts(self, part: AuditPart | None = None) -> AsyncIterator[Fact]:
         """See the port."""
         for each in AuditPart if part is None else (part,):
-            match each:
-                case AuditPart.WALLETS:
-                    async for row in self.connection.stream(WALLET_FACTS):
-                        yield rows.wallet_fact(row)
-                case AuditPart.JOBS:
-                    async for job in self._job_facts():
-                        yield job
-                case AuditPart.TOPUPS:
-                    async for row in self.connection.stream(TOPUP_FACTS):
-                        yield rows.topup_fact(row)
-                case AuditPart.ENTRIES:
-                    async for row in self.connection.stream(STRAY_FACTS):
-                        yield rows.stray_fact(row)
-
-    async def _job_facts(self) -> AsyncIterator[JobFact]:
-        """Jobs that are alike as one fact; where it breaks a rule, each of them by itself."""
-        # Few, however many jobs there are: all are read before anything else is asked.
-        alike = [rows.job_fact(row) async for row in self.connection.stream(ALIKE_JOB_FACTS)]
-        wrong = {evolve(fact, job_id="", many=1) for fact in alike if any(judge(fact))}
-        for fact in alike:
-            if evolve(fact, job_id="", many=1) not in wrong:
-                yield fact
-        if wrong:
-            async for row in self.connection.stream(JOB_FACTS):
-                fact = rows.job_fact(row)
-                if evolve(fact, job_id="") in wrong:
+            audited = _AUDITED[each]
+            # Few, however much is stored: all are read before anything else is asked.
+            alike = [audited.fact(row) for row in await self.connection.survey(audited.alike)]
+            wrong = [fact for fact in alike if any(judge(fact))]
+            for fact in alike:
+                if fact not in wrong:
                     yield fact
+            if wrong:
+                # Whoever is meant by it is named.
+                async for row in self.connection.stream(audited.each):
+                    fact = audited.fact(row)
+                    if any(judge(fact)):
+                        yield fact
 
 
 # --- The steps of a change
@@ -1343,8 +1332,9 @@ join jobs on jobs.id = worst.id
 where worst.place <= $3
 """
 
-# --- What an audit judges; each is one pass, and says what stands, right or wrong
+# --- What an audit judges; it says what stands, right or wrong
 
+# Entries, added up before they are joined with anything.
 WALLET_FACTS = """
 with moved as (
   select user_id,
@@ -1361,7 +1351,7 @@ with moved as (
   select user_id, cast(sum(price_kop) as bigint) as price_kop
   from jobs where status in ('queued', 'running') group by user_id
 )
-select who.user_id as user_id,
+select who.user_id as user_id, 1 as many,
   wallets.balance_kop as balance_kop,
   wallets.hold_kop as hold_kop,
   coalesce(moved.balance_kop, 0) as ledger_balance_kop,
@@ -1374,6 +1364,21 @@ from (
 left join wallets on wallets.user_id = who.user_id
 left join moved on moved.user_id = who.user_id
 left join work on work.user_id = who.user_id
+"""
+
+# What is judged is how the sums differ from each other and from nothing: that is the same in all of
+# a group, and so in the least of each sum.
+ALIKE_WALLET_FACTS = f"""
+select min(user_id) as user_id, count(*) as many,
+  min(balance_kop) as balance_kop,
+  min(hold_kop) as hold_kop,
+  min(ledger_balance_kop) as ledger_balance_kop,
+  min(ledger_hold_kop) as ledger_hold_kop,
+  min(open_jobs_kop) as open_jobs_kop,
+  cast(sum(entries) as bigint) as entries
+from ({WALLET_FACTS}) facts
+group by balance_kop - ledger_balance_kop, hold_kop - ledger_hold_kop, hold_kop - open_jobs_kop,
+  balance_kop < 0, hold_kop < 0, balance_kop is null
 """
 
 JOB_FACTS = """
@@ -1395,12 +1400,18 @@ group by status, holds, charges, releases, refunds, others
 """
 
 TOPUP_FACTS = """
-select topups.id as topup_id, topups.status as status,
+select topups.id as topup_id, topups.status as status, 1 as many,
   count(ledger.id) as credits,
   count(case when ledger.user_id <> topups.user_id
     or ledger.amount_kop <> topups.amount_kop then 1 end) as others
 from topups left join ledger on ledger.ref = 'topup:' || topups.id and ledger.kind = 'topup'
 group by topups.id, topups.status
+"""
+
+ALIKE_TOPUP_FACTS = f"""
+select min(topup_id) as topup_id, status, count(*) as many, credits, others
+from ({TOPUP_FACTS}) facts
+group by status, credits, others
 """
 
 STRAY_FACTS = """
@@ -1420,6 +1431,28 @@ where kind in ('grant', 'debit') and (coalesce(actor, '') = '' or coalesce(why, 
 union all
 select ref, 'repeated ref' as why from ledger group by ref having count(*) > 1
 """
+
+ALIKE_STRAY_FACTS = f"select min(ref) as ref, why from ({STRAY_FACTS}) facts group by why"
+
+
+@frozen
+class _Audited:
+    """
+    A part of an audit: what each fact is, and, in one pass, the facts of those that are alike in
+    what is judged of them.
+    """
+
+    fact: Callable[[Row], Fact]
+    each: str
+    alike: str
+
+
+_AUDITED = {
+    AuditPart.WALLETS: _Audited(rows.wallet_fact, WALLET_FACTS, ALIKE_WALLET_FACTS),
+    AuditPart.JOBS: _Audited(rows.job_fact, JOB_FACTS, ALIKE_JOB_FACTS),
+    AuditPart.TOPUPS: _Audited(rows.topup_fact, TOPUP_FACTS, ALIKE_TOPUP_FACTS),
+    AuditPart.ENTRIES: _Audited(rows.stray_fact, STRAY_FACTS, ALIKE_STRAY_FACTS),
+}
 
 
 def not_usable(error: BaseException) -> StorageError:

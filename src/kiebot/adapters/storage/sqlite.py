@@ -315,6 +315,9 @@ class _Connection:
         found = await self.fetch(query, *values)
         return found[0] if found else None
 
+    async def survey(self, query: str) -> Sequence[Row]:
+        return [row async for row in self.stream(query)]
+
     async def stream(self, query: str) -> AsyncIterator[Row]:
         cursor = await self.call(_open_cursor, query)
         while batch := await self.call(_next_batch, cursor):
