@@ -1,11 +1,11 @@
 """
 Logs: lines as text or JSON, with secrets struck out.
 
-Lines of structlog and of the standard library's `logging` go the same way. What is struck: the
-values of fields that are secret by name (tokens, keys, cards, and what people typed), the secrets
-handed to `configure` wherever they stand, and whatever looks like a bot token, a bearer token, the
-login of an address or a card number. Of an exception that may quote what it was given, only its
-kind is written.
+Lines of structlog and of the standard library's `logging` go the same way; structlog is loaded with
+the first of them, as many a command has nothing to log. What is struck: the values of fields that
+are secret by name (tokens, keys, cards, and what people typed), the secrets handed to `configure`
+wherever they stand, and whatever looks like a bot token, a bearer token, the login of an address or
+a card number. Of an exception that may quote what it was given, only its kind is written.
 """
 
 import logging
@@ -14,12 +14,12 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TextIO
-
-import structlog
-from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from kiebot.core.errors import KiebotError
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 Format = Literal["text", "json"]
 
@@ -87,23 +87,7 @@ def configure(
     is_terminal = path is None and (stream or sys.stderr).isatty()
     if form is None:
         form = "text" if is_terminal or path else "json"
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.ExceptionRenderer(_traceback),
-                Strike(secrets),
-                _renderer(form, colors=is_terminal),
-            ],
-        )
-    )
+    handler.setFormatter(_Formatter(form, Strike(secrets), colors=is_terminal))
     root = logging.getLogger()
     for earlier in [known for known in root.handlers if getattr(known, "is_of_kiebot", False)]:
         root.removeHandler(earlier)
@@ -117,16 +101,67 @@ def configure(
     logging.getLogger("aiohttp.server").addFilter(_is_our_trouble)
     # A log that cannot be written is no reason to disturb a person.
     logging.raiseExceptions = False
+    if "structlog" in sys.modules:
+        _configure_structlog()
+
+
+class _Formatter(logging.Formatter):
+    """Writes a line as `form` has it, without secrets."""
+
+    def __init__(self, form: Format, strike: "Strike", *, colors: bool) -> None:
+        super().__init__()
+        self._form: Format = form
+        self._strike = strike
+        self._colors = colors
+        self._structlog: logging.Formatter | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        if self._structlog is None:
+            self._structlog = self._load()
+        return self._structlog.format(record)
+
+    def _load(self) -> logging.Formatter:
+        import structlog
+
+        if not structlog.is_configured():
+            _configure_structlog()
+        return structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*_first(), structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.ExceptionRenderer(_traceback),
+                self._strike,
+                _renderer(self._form, colors=self._colors),
+            ],
+        )
+
+
+def _configure_structlog() -> None:
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared,
+            *_first(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _first() -> "list[Processor]":
+    """What is done to a line of either."""
+    import structlog
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
 
 
 class Strike:
@@ -137,7 +172,7 @@ class Strike:
         known = sorted({s for s in secrets if len(s) >= SHORTEST_SECRET}, key=len, reverse=True)
         self._known = re.compile("|".join(map(_pattern, known))) if known else None
 
-    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    def __call__(self, _: "WrappedLogger", __: str, event: "EventDict") -> "EventDict":
         return {name: self._field(name, value) for name, value in event.items()}
 
     def text(self, text: str) -> str:
@@ -192,7 +227,7 @@ def _is_our_trouble(record: logging.LogRecord) -> bool:
     return not 400 <= getattr(error, "code", 500) < 500
 
 
-def _traceback(exc_info: ExcInfo) -> str:
+def _traceback(exc_info: "ExcInfo") -> str:
     """An exception and what it came of, the last one last."""
     return "\n".join(_lines(exc_info[1], set()))
 
@@ -214,7 +249,9 @@ def _lines(error: BaseException, known: set[int]) -> list[str]:
     return lines
 
 
-def _renderer(form: Format, *, colors: bool) -> Processor:
+def _renderer(form: Format, *, colors: bool) -> "Processor":
+    import structlog
+
     if form == "json":
         return structlog.processors.JSONRenderer(ensure_ascii=False)
     return structlog.dev.ConsoleRenderer(

@@ -1,6 +1,7 @@
 """`kiebot audit`: is the money right?"""
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -61,12 +62,14 @@ def audit(ctx: click.Context, database: str | None, *, live: bool, as_json: bool
 
 
 async def _audit(settings: "Settings", *, quiet: bool) -> "Audit":
-    from rich.console import Console
-
     from kiebot.compose import operate
 
     async with operate(settings) as kiebot:
-        with progress(Console(stderr=True, force_terminal=False if quiet else None)) as advance:
+        if quiet or not sys.stderr.isatty():
+            return await kiebot.audit()
+        from rich.console import Console
+
+        with progress(Console(stderr=True)) as advance:
             return await kiebot.audit(advance)
 
 
