@@ -168,6 +168,7 @@ ROOMS = {
         files=names("adapters/logs.py"),
         kiebot=names("kiebot.core.*"),
         others=names("attrs structlog"),
+        lazily=names("structlog"),
     ),
     # Putting it together.
     "config": Room(
