@@ -448,7 +448,7 @@ def test_an_unknown_model_is_answered_with_the_nearest(operator: Operator) -> No
 def test_a_quote(operator: Operator) -> None:
     ran = operator.runs("models", "quote", MODEL, "prompt=a red cat", "aspect_ratio=16:9")
 
-    assert (ran.code, ran.out) == (0, "30\xa0₽ (kie.ai takes 15\xa0₽)\n")
+    assert (ran.code, ran.out) == (0, "30\xa0₽ (KIE price 15\xa0₽)\n")
 
 
 def test_a_quote_for_programs(operator: Operator) -> None:
@@ -1131,6 +1131,18 @@ def test_a_doctor_prints_no_secret(tmp_path: Path) -> None:
         assert ran.code == 1
         assert "top-secret" not in ran.out + ran.err
         assert "2200" not in ran.out + ran.err
+
+
+def test_a_doctor_asks_about_a_name_that_is_nearly_a_setting(operator: Operator) -> None:
+    (operator.work / ".env").write_text("KIE_API_TOKE=x\nHTTP_PORT=1\nPORT=2\n")
+
+    ran = operator.runs("doctor")
+
+    asked = [line for line in ran.out.splitlines() if not line.startswith("✓ ")]
+    assert ran.code == 0
+    assert [" ".join(line.split()) for line in asked] == [
+        "! settings .env: KIE_API_TOKE is no setting and means nothing; is KIE_API_TOKEN meant?"
+    ]
 
 
 def test_a_doctor_tells_every_wrong_setting(operator: Operator) -> None:

@@ -19,6 +19,7 @@ from kiebot.config import (
     LogLevel,
     Settings,
     default_database,
+    misspelt,
 )
 from kiebot.core.errors import ConfigError
 from kiebot.core.money import Money
@@ -578,6 +579,32 @@ def test_broken_file_and_bad_values_are_said_together(tmp_path: Path) -> None:
 
     assert "line 1" in first
     assert second.startswith("PORT: given 'x', takes")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("KIE_API_TOKE", "KIE_API_TOKEN"),
+        ("kie_api_key", "KIE_API_KEY"),
+        ("ADMIN_ID", "ADMIN_IDS"),
+        ("TOPUPMIN", "TOPUP_MIN"),
+        ("KIE_API_TOKEN", None),
+        ("POSTGRES_PASSWORD", None),
+        ("HTTP_PORT", None),
+        ("TZ", None),
+    ],
+)
+def test_a_name_that_is_nearly_a_setting_is_misspelt(
+    tmp_path: Path, name: str, meant: str | None
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"PORT=1\n{name}=x\n")
+
+    assert misspelt(file) == ({} if meant is None else {name: meant})
+
+
+def test_of_no_file_nothing_is_misspelt(tmp_path: Path) -> None:
+    assert misspelt(tmp_path / ".env") == {}
 
 
 # --- The example

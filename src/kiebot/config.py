@@ -57,6 +57,9 @@ class DatabaseKind(StrEnum):
     POSTGRES = "postgres"
 
 
+_ALIKE = 0.85
+"""How much of two names must be the same, as `difflib` counts. Our choice: a slip or two."""
+
 DATABASE_URL_TAKES = (
     "postgresql://user:password@host/database (special characters written as %40),"
     " sqlite:///relative.db or sqlite:////absolute.db"
@@ -760,6 +763,23 @@ class Settings:
 def variables() -> tuple[Variable, ...]:
     """Every variable there is, each section in one piece."""
     return tuple(_variable(attribute) for attribute in fields(Settings))
+
+
+def misspelt(dotenv: Path) -> Mapping[str, str]:
+    """
+    Names in a `.env` file that are no settings and look like one, with the one that may be meant.
+
+    What looks like none is somebody else's, such as compose's. A file that cannot be read has none.
+    """
+    from difflib import get_close_matches
+
+    known = [name for variable in variables() for name in variable.names]
+    found = {}
+    for name in _read_dotenv(dotenv, []):
+        alike = [] if name in known else get_close_matches(name.upper(), known, 1, _ALIKE)
+        if alike:
+            found[name] = alike[0]
+    return found
 
 
 def _missing(name: str, needed_by: str) -> str:

@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from kiebot.cli.options import choose_database, database_options, json_option
+from kiebot.cli.options import DOTENV, choose_database, database_options, json_option
 from kiebot.cli.printing import show_json
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 10.0
 """A service that has not answered by then is told as not answering."""
+
+WIDTH = len("telegram")
+"""Characters of the longest name of a check."""
 
 
 class Check(NamedTuple):
@@ -58,42 +61,69 @@ def doctor(
     Nothing is changed, and no secret is printed. Exit 1 when something is wrong; what is marked
     with ! works, but not for long.
     """
-    checks = asyncio.run(_examine(database, output, live=live))
+    checks = asyncio.run(_examine(database, output, live=live, say=_keep if as_json else _say))
     if as_json:
         show_json({"ok": all(c.ok for c in checks), "checks": [c._asdict() for c in checks]})
-    else:
-        width = max(len(check.name) for check in checks)
-        for check in checks:
-            click.echo(f"{check.mark} {check.name:<{width}}  {check.detail}")
     if not all(check.ok for check in checks):
         ctx.exit(1)
 
 
-async def _examine(database: str | None, output: Path, *, live: bool) -> list[Check]:
+def _say(check: Check) -> None:
+    """A line as soon as it is known: others wait for an answer."""
+    click.echo(f"{check.mark} {check.name:<{WIDTH}}  {check.detail}")
+
+
+def _keep(_: Check) -> None:
+    """All are shown together."""
+
+
+async def _examine(
+    database: str | None, output: Path, *, live: bool, say: Callable[[Check], None]
+) -> list[Check]:
+    checks = []
+    async for check in _checks(database, output, live=live):
+        checks.append(check)
+        say(check)
+    return checks
+
+
+async def _checks(database: str | None, output: Path, *, live: bool) -> AsyncIterator[Check]:
     from kiebot.compose import configure_logs
     from kiebot.config import Settings
     from kiebot.core.errors import ConfigError
 
     try:
-        settings = Settings.from_env(os.environ, dotenv=Path(".env"))
+        settings = Settings.from_env(os.environ, dotenv=DOTENV)
         settings = choose_database(settings, database, live=live)
     except ConfigError as error:
-        return [Check("settings", ok=False, detail=problem) for problem in error.problems]
+        for problem in error.problems:
+            yield Check("settings", ok=False, detail=problem)
+        return
     configure_logs(settings, quiet=True)
-    return [
-        _settings(),
-        _catalog(settings),
-        *await _database(settings),
-        *await _kie(settings),
-        *await _telegram(settings),
-        _output(output),
-        *_rest(settings),
-    ]
+    yield _settings()
+    for check in _misspelt():
+        yield check
+    yield _catalog(settings)
+    for look in (_database, _kie, _telegram):
+        for check in await look(settings):
+            yield check
+    yield _output(output)
+    for check in _rest(settings):
+        yield check
 
 
 def _settings() -> Check:
-    where = "the environment and .env" if Path(".env").exists() else "the environment"
+    where = "the environment and .env" if DOTENV.exists() else "the environment"
     return Check("settings", ok=True, detail=f"from {where}")
+
+
+def _misspelt() -> Iterator[Check]:
+    """Names in `.env` that mean nothing, and are nearly one that does."""
+    from kiebot.config import misspelt
+
+    for name, meant in misspelt(DOTENV).items():
+        detail = f"{DOTENV}: {name} is no setting and means nothing; is {meant} meant?"
+        yield Check("settings", ok=True, detail=detail, warns=True)
 
 
 def _catalog(settings: "Settings") -> Check:

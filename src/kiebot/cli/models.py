@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kiebot.cli.options import Command, RateType, json_option
+from kiebot.cli.options import DOTENV, Command, RateType, json_option
 from kiebot.cli.printing import console, number, roubles, rub, show, show_json, table
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def show_model(model_id: str, *, as_json: bool) -> None:
             rows.add_row("", param.name, kind, needed, takes, _value(param.default))
         blocks += ["", rows]
     if model.prices:
-        rows = table("", "price", "kie.ai takes", "for", right=("price", "kie.ai takes"))
+        rows = table("", "price", "KIE price", "for", right=("price", "KIE price"))
         for row in model.prices:
             price = roubles(_price(row, multiplier))
             rows.add_row("", price, roubles(row.kie_price), _for(model, row))
@@ -215,7 +215,7 @@ def quote(model_id: str, answers: tuple[str, ...], *, as_json: bool) -> None:
     if as_json:
         show_json({"kie_price_rub": rub(found.kie_price), "price_kop": found.price.kopecks})
     else:
-        show(f"{roubles(found.price)} (kie.ai takes {roubles(found.kie_price)})")
+        show(f"{roubles(found.price)} (KIE price {roubles(found.kie_price)})")
 
 
 @models.command("check")
@@ -351,7 +351,7 @@ def _settings() -> "Settings":
 
     from kiebot.config import Settings
 
-    return Settings.from_env(os.environ, dotenv=Path(".env"))
+    return Settings.from_env(os.environ, dotenv=DOTENV)
 
 
 def _shop() -> "tuple[Catalog, Decimal]":

@@ -26,6 +26,9 @@ MINUS = "\N{MINUS SIGN}"
 
 LARGEST_USER_ID = 2**63 - 1
 
+DOTENV = Path(".env")
+"""The file of settings, in the folder in which kiebot is started."""
+
 
 class WithNegatives(click.Command):
     """A command whose arguments may be negative: `-1` is a person, not an option."""
@@ -193,7 +196,7 @@ def load_settings(database: str | None, *, live: bool = False, screen: bool = Fa
     from kiebot.compose import configure_logs
     from kiebot.config import Settings
 
-    settings = Settings.from_env(os.environ, dotenv=Path(".env"))
+    settings = Settings.from_env(os.environ, dotenv=DOTENV)
     settings = choose_database(settings, database, live=live)
     configure_logs(settings, quiet=True, to_file=screen and sys.stderr.isatty())
     return settings

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kiebot.cli.options import DOTENV
+
 if TYPE_CHECKING:
     from kiebot.config import Settings
 
@@ -25,16 +27,18 @@ def serve() -> None:
     """
     import logging
     import os
-    from pathlib import Path
 
     from kiebot.compose import configure_logs
-    from kiebot.config import Settings
+    from kiebot.config import Settings, misspelt
 
-    settings = Settings.from_env(os.environ, dotenv=Path(".env"))
+    settings = Settings.from_env(os.environ, dotenv=DOTENV)
     configure_logs(settings)
     # What is missing is said at once.
     settings.for_serve()
-    logging.getLogger(__name__).info("starting")
+    log = logging.getLogger(__name__)
+    log.info("starting")
+    for name, meant in misspelt(DOTENV).items():
+        log.warning("%s: %s is no setting and means nothing; is %s meant?", DOTENV, name, meant)
     _load("kiebot.adapters.frontend.telegram")
     asyncio.run(_serve(settings))
 

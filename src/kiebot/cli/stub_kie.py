@@ -10,10 +10,17 @@ import click
 PORT = 8765
 
 
+class _Port(click.IntRange):
+    """The number of a port, which a refusal calls by its name."""
+
+    name = "port: a whole number from 0 to 65535"
+
+
 @click.command("stub-kie")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=_Port(0, 65535),
+    metavar="N",
     default=PORT,
     show_default=True,
     help="Where to listen on 127.0.0.1; 0: any free port.",
