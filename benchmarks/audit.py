@@ -43,14 +43,18 @@ open connection that adds up what everybody has by the ledger:
 {query}
 ```
 
-The audit asks that too, and compares it with the wallets; beyond it asks of every job whether its
-entries fit its status, its price and its person, and of every entry whether something accounts for
-it. Memory is the most that the process ever had, beside that over {small:,} entries.
+The audit asks that too, and compares it with the wallets; beyond that it asks of every job whether
+its entries fit its status, its price and its person, and of every entry whether something accounts
+for it. Memory is the most that the process ever had, beside that over {small:,} entries.
 """
 
 WHY = """
-What the reference adds up is one pass over the ledger; the rules of the jobs and of what accounts
-for an entry need passes of their own, and a join of the ledger with the jobs.
+What the reference adds up is one pass over the ledger. The rules need that pass and three more: a
+join of every entry with its job, what an entry is accounted for by, and whether a ref stands twice,
+which is asked of the entries themselves and not of the index that should forbid it. PostgreSQL
+shares the reference and the passes that group by person among its processes, but not one that
+groups by job or by ref: there is a group for nearly every row. The start of the command, which is
+what it takes over {small:,} entries, is in it, too.
 """
 
 
@@ -113,7 +117,7 @@ def _rows(kind: str, entries: int, found: Mapping[str, Sequence[Took]]) -> list[
             against="one aggregate query",
             rounds=ratios(lambda took: took.seconds, "one query"),
             goal=measure.at_most(3),
-            why=WHY.strip(),
+            why=WHY.strip().format(small=SMALL),
         ),
         Row(
             measured=f"its memory, {kind}",

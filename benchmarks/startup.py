@@ -41,7 +41,7 @@ NEEDED = {
             "prompt_toolkit.application",
             "prompt_toolkit.history",
         ),
-        *("prompt_toolkit.shortcuts", "rich.console", "rich.markup", "sqlite3", "structlog"),
+        *("prompt_toolkit.shortcuts", "rich.console", "rich.markup", "sqlite3"),
     ),
     "serve": (
         *("aiogram", "aiohttp.web", "aiolimiter", "asyncio", "attrs", "babel.numbers"),
