@@ -40,7 +40,8 @@ most: {trips} times `select 1` with asyncpg, and nothing else, are the last line
 processor is shared between two: PostgreSQL keeps for each job the indexes of its history, of what
 is due, of its tasks, its news and its dialog, and the triggers that refuse a change of the ledger;
 Python makes values of rows and rows of values, and runs every rule on every answer again before
-money is held for it.
+money is held for it. kie.ai takes 2 new tasks a second from one account: that is what sets the pace
+of a shop.
 """
 
 TRIPS = 15
