@@ -412,6 +412,28 @@ async def test_an_audit_finds_what_is_wrong(
     assert rule in {problem.rule for problem in found}
 
 
+async def test_an_audit_names_each_of_those_who_are_wrong_alike(
+    unguarded: Any, unguarded_dsn: str
+) -> None:
+    """Those who are right are told as one, and those who are wrong are not."""
+    storage = await PostgresStorage.open(unguarded_dsn)
+    await story(storage)
+
+    await unguarded.execute(
+        "insert into users (id, name, language, created_at)"
+        " select n, 'b', 'en', now() from generate_series(101, 105) n;"
+        " insert into wallets select n, case when n > 103 then 5 else 0 end, 0"
+        " from generate_series(101, 105) n"
+    )
+
+    wrong = [problem.detail for problem in await problems(storage)]
+    await storage.close()
+    assert sorted(wrong) == [
+        f"user {number}: wallet 5 + 0 reserved, ledger 0 + 0 reserved (kopecks)"
+        for number in (104, 105)
+    ]
+
+
 @pytest.fixture(scope="module")
 def unguarded_dsn(postgres_server: PostgresServer) -> Iterator[str]:
     """A database that does not refuse what it should."""

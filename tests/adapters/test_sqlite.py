@@ -409,6 +409,27 @@ async def test_an_audit_finds_what_is_wrong(
     assert rule in {problem.rule for problem in await problems(storage)}
 
 
+async def test_an_audit_names_each_of_those_who_are_wrong_alike(
+    storage: SqliteStorage, raw: sqlite3.Connection
+) -> None:
+    """Those who are right are told as one, and those who are wrong are not."""
+    await story(storage)
+    free(raw)
+    for number in range(101, 106):
+        raw.execute(
+            "insert into users (id, name, language, created_at) values (?, 'b', 'en', '')",
+            (number,),
+        )
+        raw.execute("insert into wallets values (?, ?, 0)", (number, 5 * (number > 103)))
+
+    wrong = [problem.detail for problem in await problems(storage)]
+
+    assert wrong == [
+        f"user {number}: wallet 5 + 0 reserved, ledger 0 + 0 reserved (kopecks)"
+        for number in (104, 105)
+    ]
+
+
 # --- Leading
 
 
