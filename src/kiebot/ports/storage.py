@@ -481,7 +481,8 @@ class UnitOfWork(Protocol):
     def facts(self, part: Part | None = None) -> AsyncIterator[Fact]:
         """
         Everything an audit judges, or one part of it, in one snapshot: the sums of every wallet,
-        job and top-up, as `kiebot.core.audit` defines them, streamed.
+        job and top-up, as `kiebot.core.audit` defines them. What breaks a rule is a fact of its
+        own, and streamed; what breaks none may be told together.
         """
 
 
