@@ -55,9 +55,9 @@ PLANTS = (
         name="PostgreSQL: the wallet is updated, then the entry is inserted or does nothing",
         path=f"{STORAGE}/postgres.py",
         changes={
-            "wallets.balance_kop + posted.amount_kop * $9": "wallets.balance_kop + $3 * $9",
-            "wallets.hold_kop + posted.amount_kop * $10": "wallets.hold_kop + $3 * $10",
-            "from posted where wallets.user_id": "from locked where wallets.user_id",
+            "locked.balance_kop + posted.amount_kop * $9": "locked.balance_kop + $3 * $9",
+            "locked.hold_kop + posted.amount_kop * $10": "locked.hold_kop + $3 * $10",
+            "from locked, posted where wallets.user_id": "from locked where wallets.user_id",
         },
     ),
     Plant(

@@ -339,6 +339,31 @@ async def test_what_may_not_be_is_refused_by_the_database(
         await raw.execute(statement)
 
 
+async def test_money_that_comes_in_at_the_same_moment_can_be_spent(
+    storage: PostgresStorage, raw: Any
+) -> None:
+    """What the statement saw when it began has too little; what it waited for has enough."""
+    await story(storage)
+    waiting = (
+        "select count(*) from pg_stat_activity"
+        " where datname = current_database() and wait_event_type = 'Lock'"
+    )
+
+    async with storage.begin() as uow:
+        await uow.record(Change(entry=entry(EntryKind.GRANT, 100_000, "in")))
+        spending = asyncio.create_task(
+            record(storage, Change(entry=entry(EntryKind.DEBIT, 100_000, "out")))
+        )
+        async with asyncio.timeout(30):
+            while not await raw.fetchval(waiting):
+                assert not spending.done()
+    await spending
+
+    async with storage.read() as uow:
+        assert await uow.wallets.get(BUYER) == wallet(47_000, 3000)
+    assert await problems(storage) == []
+
+
 async def test_a_wallet_is_not_locked_against_foreign_keys(
     storage: PostgresStorage, raw: Any
 ) -> None:

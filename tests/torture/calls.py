@@ -143,7 +143,7 @@ class EveryCallFails:
     checks = "Money, jobs and what people were told are those of a tale in which nothing failed."
     full = "every call of every step, both ways"
     least = ("call refused", "call lost")
-    weight = 300.0
+    weight = 520.0
     databases = DATABASES
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

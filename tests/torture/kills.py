@@ -11,6 +11,7 @@ that a new step needs a story here that takes it.
 import ast
 import asyncio
 import json
+import logging
 import multiprocessing
 import random
 import sys
@@ -190,6 +191,7 @@ class Life:
 
     def run(self) -> None:
         """Live it in this process; why that went wrong is noted."""
+        logging.disable(logging.CRITICAL)
         try:
             asyncio.run(self._live())
         except BaseException:
@@ -578,7 +580,7 @@ class KillsAtSteps:
     )
     full = f"{KILLS:,} kills on each database"
     least = ("kill",)
-    weight = 260.0
+    weight = 380.0
     databases = ("sqlite", "postgres")
 
     async def run(self, place: Place, budget: Budget, rng: random.Random, tally: Tally) -> None:

@@ -2,9 +2,9 @@
 PostgresStorage: one database, for any number of machines.
 
 A change is one statement: it locks the wallet, inserts the entry, and updates the wallet from what
-was inserted. (Updating first, with `on conflict do nothing` after it, loses money where the same
-ref comes twice at once.) What a `get` locks is locked `for no key update`, which keeps writers out
-and lets foreign keys be checked.
+was locked and inserted. (Updating first, with `on conflict do nothing` after it, loses money where
+the same ref comes twice at once.) What a `get` locks is locked `for no key update`, which keeps
+writers out and lets foreign keys be checked.
 """
 
 import asyncio
@@ -515,10 +515,12 @@ _POST_ENTRY = (
     " on conflict do nothing"
     " returning user_id, amount_kop"
 )
+# From what was locked, which is what is there now. `wallets` is first what was there when the
+# statement began: that may be too little, and its check is done before anybody looks again.
 _MOVE_MONEY = (
-    "update wallets set balance_kop = wallets.balance_kop + posted.amount_kop * $9,"
-    " hold_kop = wallets.hold_kop + posted.amount_kop * $10"
-    " from posted where wallets.user_id = $1"
+    "update wallets set balance_kop = locked.balance_kop + posted.amount_kop * $9,"
+    " hold_kop = locked.hold_kop + posted.amount_kop * $10"
+    " from locked, posted where wallets.user_id = $1"
     " returning wallets.user_id"
 )
 _POST_VALUES = 10
