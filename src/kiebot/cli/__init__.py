@@ -7,6 +7,7 @@ top and everything else inside their functions.
 """
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,12 @@ COMMANDS = {
     "settings": ("kiebot.cli.settings:settings", "Explain every setting, or write .env.example."),
 }
 """Where each command is, and what `kiebot --help` says about it."""
+
+YOUNG = 50_000
+"""
+How many new things there must be before Python looks for what nobody needs any more. Our choice:
+at its own 700 it looks 130 times while `chat` is loaded, an eighth of the time that takes.
+"""
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -85,6 +92,7 @@ class Commands(click.Group):
         """Run, and end the process with the exit code."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        gc.set_threshold(YOUNG)
         for stream in (sys.stdout, sys.stderr):
             # An old terminal that cannot show a character shows a question mark instead.
             if hasattr(stream, "reconfigure"):

@@ -115,7 +115,7 @@ Said3 = Callable[[str, str, str], str]
 Counted = Callable[[int], str]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)  # nobody compares or prints 300 phrases
 class Texts:
     """
     Every phrase, in the order a person meets them.
