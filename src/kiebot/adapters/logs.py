@@ -127,7 +127,7 @@ class _Formatter(logging.Formatter):
         if not structlog.is_configured():
             _configure_structlog()
         return structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_first(), structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.ExceptionRenderer(_traceback),
@@ -143,7 +143,7 @@ def _configure_structlog() -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *_first(),
+            *_shared(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -152,8 +152,8 @@ def _configure_structlog() -> None:
     )
 
 
-def _first() -> "list[Processor]":
-    """What is done to a line of either."""
+def _shared() -> "list[Processor]":
+    """What is done to every line, whichever way it comes."""
     import structlog
 
     return [
