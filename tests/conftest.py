@@ -67,8 +67,12 @@ def _is_ci() -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a test that was skipped in CI; an expected failure is no skip."""
+    """
+    Fail a test that was skipped in CI; an expected failure is no skip. What a test logged may be no
+    text that can be sent on by a worker, which would then end.
+    """
     report = yield
+    report.sections = [(name, _printable(text)) for name, text in report.sections]
     if report.skipped and not hasattr(report, "wasxfail") and _is_ci():
         report.outcome = "failed"
         report.longrepr = f"skipped, which is a failure in CI: {_reason(report.longrepr)}"
@@ -83,6 +87,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
         report.outcome = "failed"
         report.longrepr = f"skipped, which is a failure in CI: {_reason(report.longrepr)}"
     return report
+
+
+def _printable(text: str) -> str:
+    """Broken characters as question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _reason(longrepr: object) -> object:

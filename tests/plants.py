@@ -387,7 +387,7 @@ HOLES = (
         "src/kiebot/app.py",
         "seen_in=None if seen is None else seen.id",
         "seen_in=None",
-        "tests/acceptance/test_review.py",
+        "tests/test_admin.py",
     ),
     hole(
         "database role: it may change the ledger",
