@@ -1,5 +1,6 @@
 """`kiebot serve` as people run it: processes, signals, several at once, polling and webhook."""
 
+import gc
 import io
 import signal
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kiebot.cli.serve import keep_what_is_loaded
 from tests.fakes.served import Served, served
 from tests.fakes.telegram_server import TelegramServer
 
@@ -136,6 +138,16 @@ async def test_ctrl_c_ends_it_while_it_is_loading(shop: Served) -> None:
 
     assert await instance.ends() in {-signal.SIGINT, 128 + signal.SIGINT}
     assert [line["event"] for line in instance.lines] == ["starting"]
+
+
+def test_what_was_loaded_is_not_looked_through_for_garbage() -> None:
+    before = gc.get_freeze_count()
+    try:
+        keep_what_is_loaded()
+
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
 
 
 async def test_what_is_missing_is_named(shop: Served) -> None:
