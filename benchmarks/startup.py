@@ -103,7 +103,8 @@ From the start of a process to its end, to the first prompt in a terminal, or to
 `GET /ready` with 200 (beside a Bot API server on loopback). The databases are SQLite files that are
 there already. The references import modules of others and nothing of kiebot: an empty `click`
 program; for `models` {", ".join(NEEDED["models"])}; for `chat` {", ".join(NEEDED["chat"])}; for
-`serve` {", ".join(NEEDED["serve"])}.
+`serve` {", ".join(NEEDED["serve"])}. They look for garbage as often as Python
+does by itself; kiebot less often (`YOUNG` in `kiebot/cli/__init__.py`).
 """
 
 WHY = (
