@@ -24,7 +24,7 @@ from kiebot.core.language import Language
 from kiebot.core.money import Money
 from kiebot.core.topups import TopUpStatus
 from kiebot.core.users import User
-from kiebot.core.wallet import EntryKind, JobId
+from kiebot.core.wallet import EntryKind, JobId, Wallet
 from kiebot.ports.storage import Storage
 from tests.fakes.values import BUYER, NOON, entry, job, topup, wallet
 
@@ -345,6 +345,38 @@ async def test_what_may_not_be_is_refused_by_the_database(
 
     with pytest.raises(sqlite3.IntegrityError):
         raw.execute(statement)
+
+
+@pytest.mark.parametrize("again", ["read", "glance"])
+async def test_a_snapshot_that_would_not_end_is_nobody_else_s(path: Path, again: str) -> None:
+    """Whoever read in it would see that moment for ever: news that were told as not told yet."""
+    is_refused = False
+
+    class Unending(sqlite3.Connection):
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            if is_refused and sql == "rollback":
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(sql, parameters)
+
+    storage = await SqliteStorage.open(path, driver=Unending)
+    await storage.migrate()
+    await story(storage)
+
+    async def balance(kind: str) -> Wallet:
+        async with getattr(storage, kind)() as uow:
+            found: Wallet = await uow.wallets.get(BUYER)
+            return found
+
+    before = await balance("read")
+    is_refused = True
+    with pytest.raises(StorageError, match="disk I/O error"):
+        await balance("read")
+    is_refused = False
+    await record(storage, Change(entry=entry(EntryKind.GRANT, 1, "meanwhile")))
+
+    after = await balance(again)
+    await storage.close()
+    assert after.available.kopecks == before.available.kopecks + 1
 
 
 # --- What an audit finds where somebody got past all that

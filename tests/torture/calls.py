@@ -81,6 +81,11 @@ def tellers(processes: int = SIDE_BY_SIDE) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_be_quiet)
     try:
         yield pool
+    except BaseException:
+        # Nobody waits for who does not end: the next chapter has its own.
+        for process in list(pool._processes.values()):  # noqa: SLF001 - `kill_workers` is of 3.14
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

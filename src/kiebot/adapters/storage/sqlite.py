@@ -183,7 +183,7 @@ class SqliteStorage:
     async def write(self) -> AsyncIterator["_Connection"]:
         """A transaction that writes, for what is no unit of work."""
         async with self._writing:
-            connection = _WritingConnection(self._writer)
+            connection = _Transaction(self._writer, _begin_immediate)
             try:
                 yield connection
                 connection.must_be_whole()
@@ -199,7 +199,7 @@ class SqliteStorage:
         async with self._reading:
             reader = await self._reader()
             try:
-                yield _Connection(reader)
+                yield _Transaction(reader, _begin_to_read)
             finally:
                 try:
                     await asyncio.shield(reader.call(_rollback))
@@ -356,11 +356,12 @@ class _Connection:
             raise
 
 
-class _WritingConnection(_Connection):
-    """A transaction that writes, begun in one hop with what is asked first."""
+class _Transaction(_Connection):
+    """A transaction, begun in one hop with what is asked first."""
 
-    def __init__(self, thread: _Thread) -> None:
+    def __init__(self, thread: _Thread, begin: Callable[[sqlite3.Connection], None]) -> None:
         super().__init__(thread)
+        self._begin = begin
         self.has_begun = False
 
     async def call(
@@ -374,7 +375,7 @@ class _WritingConnection(_Connection):
         self.has_begun = True
 
         def begin_and_work(connection: sqlite3.Connection) -> T:
-            _begin_immediate(connection)
+            self._begin(connection)
             return work(connection, *args, **kwargs)
 
         return await super().call(begin_and_work)
@@ -384,7 +385,7 @@ class _GlancingConnection(_Connection):
     """Outside any transaction."""
 
     async def fetch(self, query: str, *values: object) -> Sequence[Row]:
-        return await self.call(_execute, query, values)
+        return await self.call(_glance, query, values)
 
 
 class _LoneConnection(_GlancingConnection):
@@ -607,6 +608,11 @@ def _begin_immediate(connection: sqlite3.Connection) -> None:
     connection.execute("begin immediate")
 
 
+def _begin_to_read(connection: sqlite3.Connection) -> None:
+    _rollback(connection)
+    connection.execute("begin")
+
+
 def _commit(connection: sqlite3.Connection) -> None:
     connection.execute("commit")
 
@@ -616,15 +622,15 @@ def _rollback(connection: sqlite3.Connection) -> None:
         connection.execute("rollback")
 
 
-def _fetch(
+def _glance(
     connection: sqlite3.Connection, query: str, values: Sequence[object]
 ) -> Sequence[sqlite3.Row]:
-    if not connection.in_transaction:
-        connection.execute("begin")
-    return _execute(connection, query, values)
+    # In a transaction that would not end we should see its moment for ever.
+    _rollback(connection)
+    return _fetch(connection, query, values)
 
 
-def _execute(
+def _fetch(
     connection: sqlite3.Connection, query: str, values: Sequence[object]
 ) -> Sequence[sqlite3.Row]:
     return connection.execute(query, _bound(values)).fetchall()
@@ -632,8 +638,6 @@ def _execute(
 
 def _open_cursor(connection: sqlite3.Connection, query: str) -> sqlite3.Cursor:
     connection.execute(_STREAMING)
-    if not connection.in_transaction:
-        connection.execute("begin")
     return connection.execute(query)
 
 
