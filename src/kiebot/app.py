@@ -1086,14 +1086,12 @@ class Kiebot:
                         case audit.WalletFact():
                             wallets += fact.many
                             entries += fact.entries
-                            seen += fact.many
                         case audit.JobFact():
                             count += fact.many
-                            seen += fact.many
-                        case audit.TopUpFact():
-                            seen += fact.many
                         case _:
                             pass
+                    if not isinstance(fact, audit.StrayFact):
+                        seen += fact.many
                     progress(part, seen)
         return audit.Audit(problems=tuple(problems), wallets=wallets, entries=entries, jobs=count)
 

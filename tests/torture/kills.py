@@ -190,13 +190,8 @@ class Life:
     nth: int = 0
 
     def run(self) -> None:
-        """Live it in this process; why that went wrong is noted."""
-        logging.disable(logging.CRITICAL)
-        try:
-            asyncio.run(self._live())
-        except BaseException:
-            Diary(self.folder).note("errors", traceback.format_exc())
-            raise
+        """Live it in this process."""
+        live(self.folder, self._live())
 
     async def _live(self) -> None:
         diary = Diary(self.folder)
@@ -535,6 +530,16 @@ def ended(process: ForkServerProcess) -> int | None:
     """How it ended (`KILLED`, 0, or 1 after an error); None while it lives."""
     with _BOOK:
         return process.exitcode
+
+
+def live(folder: Path, life: Coroutine[Any, Any, None]) -> None:
+    """Live a life in this process, without a word; why it went wrong is noted in its folder."""
+    logging.disable(logging.CRITICAL)
+    try:
+        asyncio.run(life)
+    except BaseException:
+        Diary(folder).note("errors", traceback.format_exc())
+        raise
 
 
 def run(life: Life, seconds: float = 2 * PATIENCE_S) -> int:

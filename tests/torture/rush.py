@@ -6,10 +6,8 @@ there is in the ledger, whenever the process dies and whatever becomes of the da
 """
 
 import asyncio
-import logging
 import random
 import secrets
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -44,7 +42,7 @@ from tests.fakes.crash import Diary
 from tests.fakes.shop import CATALOG, PICTURE, TERMS, Reader, stub_shop
 from tests.fakes.values import ADMIN
 from tests.torture.chapters import Budget, Chapter, Place, Tally
-from tests.torture.kills import LANES, ended, start
+from tests.torture.kills import LANES, ended, live, start
 from tests.torture.watcher import open_database
 
 KILLS = 1000
@@ -86,13 +84,8 @@ class Rush:
     beside: bool = False
 
     def run(self) -> None:
-        """Live it in this process; why that went wrong is noted."""
-        logging.disable(logging.CRITICAL)
-        try:
-            asyncio.run(self._live())
-        except BaseException:
-            Diary(self.folder).note("errors", traceback.format_exc())
-            raise
+        """Live it in this process."""
+        live(self.folder, self._live())
 
     @property
     def begun(self) -> int:

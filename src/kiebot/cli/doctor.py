@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from kiebot.cli.options import DOTENV, choose_database, database_options, json_option
+from kiebot.cli.options import DOTENV, choose_database, database_options, json_option, read_settings
 from kiebot.cli.printing import show_json
 
 if TYPE_CHECKING:
@@ -61,40 +61,29 @@ def doctor(
     Nothing is changed, and no secret is printed. Exit 1 when something is wrong; what is marked
     with ! works, but not for long.
     """
-    checks = asyncio.run(_examine(database, output, live=live, say=_keep if as_json else _say))
+    checks = asyncio.run(_examine(database, output, live=live, quiet=as_json))
     if as_json:
         show_json({"ok": all(c.ok for c in checks), "checks": [c._asdict() for c in checks]})
     if not all(check.ok for check in checks):
         ctx.exit(1)
 
 
-def _say(check: Check) -> None:
-    """A line as soon as it is known: others wait for an answer."""
-    click.echo(f"{check.mark} {check.name:<{WIDTH}}  {check.detail}")
-
-
-def _keep(_: Check) -> None:
-    """All are shown together."""
-
-
-async def _examine(
-    database: str | None, output: Path, *, live: bool, say: Callable[[Check], None]
-) -> list[Check]:
+async def _examine(database: str | None, output: Path, *, live: bool, quiet: bool) -> list[Check]:
+    """All checks; each is said as soon as it is known, as others wait for an answer."""
     checks = []
     async for check in _checks(database, output, live=live):
         checks.append(check)
-        say(check)
+        if not quiet:
+            click.echo(f"{check.mark} {check.name:<{WIDTH}}  {check.detail}")
     return checks
 
 
 async def _checks(database: str | None, output: Path, *, live: bool) -> AsyncIterator[Check]:
     from kiebot.compose import configure_logs
-    from kiebot.config import Settings
     from kiebot.core.errors import ConfigError
 
     try:
-        settings = Settings.from_env(os.environ, dotenv=DOTENV)
-        settings = choose_database(settings, database, live=live)
+        settings = choose_database(read_settings(), database, live=live)
     except ConfigError as error:
         for problem in error.problems:
             yield Check("settings", ok=False, detail=problem)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kiebot.cli.options import DOTENV, Command, RateType, json_option
+from kiebot.cli.options import Command, RateType, json_option, read_settings
 from kiebot.cli.printing import console, number, roubles, rub, show, show_json, table
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from rich.table import Table
 
-    from kiebot.config import Settings
     from kiebot.core.catalog import Catalog, CreditRow, Model, PriceRow, Unit
     from kiebot.core.errors import InvalidAnswerError, PriceMissingError
     from kiebot.core.media import Attachment
@@ -232,7 +231,7 @@ def check(ctx: click.Context, file: Path) -> None:
     from kiebot.core import costs
     from kiebot.core.errors import CatalogError
 
-    multiplier = _settings().price_multiplier
+    multiplier = read_settings().price_multiplier
 
     try:
         catalog = load_catalog(file)
@@ -269,7 +268,7 @@ def diff(file: Path, *, as_json: bool) -> None:
         return
     if not changes:
         click.echo("no difference")
-    multiplier = _settings().price_multiplier
+    multiplier = read_settings().price_multiplier
     for what, ids in asdict(changes).items():
         for model_id in ids:
             before, after = (_offer(shop.find(model_id), multiplier) for shop in (old, new))
@@ -306,7 +305,7 @@ def price(rate: "Decimal", output: Path, base: Path | None, *, yes: bool, as_jso
     from kiebot.compose import price_catalog, save_catalog, utc_now
 
     old, new, text = price_catalog(rate, utc_now().date(), base)
-    multiplier = _settings().price_multiplier
+    multiplier = read_settings().price_multiplier
     if not as_json:
         show(_side_by_side(old, new, multiplier), "", _summary(new))
     _agree(output, yes=yes)
@@ -346,19 +345,11 @@ def _side_by_side(old: "Catalog", new: "Catalog", multiplier: "Decimal") -> "Tab
     return rows
 
 
-def _settings() -> "Settings":
-    import os
-
-    from kiebot.config import Settings
-
-    return Settings.from_env(os.environ, dotenv=DOTENV)
-
-
 def _shop() -> "tuple[Catalog, Decimal]":
     """The catalog that is sold from, and the multiplier of its prices."""
     from kiebot.compose import load_catalog
 
-    settings = _settings()
+    settings = read_settings()
     return load_catalog(settings.catalog_path), settings.price_multiplier
 
 

@@ -184,6 +184,18 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="For programs.")(command)
 
 
+def read_settings() -> "Settings":
+    """
+    The settings of the environment and of `.env`.
+
+    Raises:
+        ConfigError: Whatever is wrong in them.
+    """
+    from kiebot.config import Settings
+
+    return Settings.from_env(os.environ, dotenv=DOTENV)
+
+
 def load_settings(database: str | None, *, live: bool = False, screen: bool = False) -> "Settings":
     """
     The settings of the environment and of `.env`, for this database; logging is set up.
@@ -194,10 +206,8 @@ def load_settings(database: str | None, *, live: bool = False, screen: bool = Fa
         ConfigError: Whatever is wrong in them.
     """
     from kiebot.compose import configure_logs
-    from kiebot.config import Settings
 
-    settings = Settings.from_env(os.environ, dotenv=DOTENV)
-    settings = choose_database(settings, database, live=live)
+    settings = choose_database(read_settings(), database, live=live)
     configure_logs(settings, quiet=True, to_file=screen and sys.stderr.isatty())
     return settings
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kiebot.cli.options import DOTENV
+from kiebot.cli.options import DOTENV, read_settings
 
 if TYPE_CHECKING:
     from kiebot.config import Settings
@@ -27,12 +27,11 @@ def serve() -> None:
     finishes what is in hand within 10 seconds; the second one ends at once.
     """
     import logging
-    import os
 
     from kiebot.compose import configure_logs
-    from kiebot.config import Settings, misspelt
+    from kiebot.config import misspelt
 
-    settings = Settings.from_env(os.environ, dotenv=DOTENV)
+    settings = read_settings()
     configure_logs(settings)
     # What is missing is said at once.
     settings.for_serve()

@@ -1148,11 +1148,10 @@ class SqlUnitOfWork:
             audited = _AUDITED[each]
             # Few, however much is stored: all are read before anything else is asked.
             alike = [audited.fact(row) for row in await self.connection.survey(audited.alike)]
-            wrong = [fact for fact in alike if any(judge(fact))]
-            for fact in alike:
-                if fact not in wrong:
-                    yield fact
-            if wrong:
+            right = [fact for fact in alike if not any(judge(fact))]
+            for fact in right:
+                yield fact
+            if len(right) < len(alike):
                 # Whoever is meant by it is named.
                 async for row in self.connection.stream(audited.each):
                     fact = audited.fact(row)
